@@ -90,7 +90,7 @@ class Document:
         if isinstance(node, yaml.MappingNode):
             result: dict[str, Any] = {}
             for key_node, value_node in node.value:
-                name = str(self._constructor.construct_object(key_node))  # type: ignore[no-untyped-call]
+                name = str(self._constructor.construct_object(key_node))
                 line = key_node.start_mark.line + 1
                 if name in result:
                     self._errors.append(ConfigError(self.file, line, name, "stands twice"))
@@ -100,7 +100,7 @@ class Document:
         if isinstance(node, yaml.SequenceNode):
             return [self._build(item, (*key, i)) for i, item in enumerate(node.value)]
         try:
-            return self._constructor.construct_object(node)  # type: ignore[no-untyped-call]
+            return self._constructor.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
             line = node.start_mark.line + 1
             self._errors.append(

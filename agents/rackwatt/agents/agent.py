@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop that every agent shares: sample, keep, send, answer for what was sent."""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import ValidationError
+
+from rackwatt.agents.settings import Config
+from rackwatt.agents.source import ErrorCounter, Source, StartError
+from rackwatt.agents.window import Window
+from rackwatt.wire.backoff import Backoff
+from rackwatt.wire.clock import SYSTEM_CLOCK, Clock
+from rackwatt.wire.codec import reading_of
+from rackwatt.wire.inventory import Inventory
+from rackwatt.wire.outbox import Outbox, Stored
+from rackwatt.wire.periodic import ticks
+from rackwatt.wire.ranges import Range
+from rackwatt.wire.readings import Kind, Reading
+from rackwatt.wire.replay import ReplayRequest
+from rackwatt.wire.sample import Sample
+from rackwatt.wire.session import NotConnected, Received, Session, Will
+from rackwatt.wire.status import Status
+from rackwatt.wire.topics import INVENTORY, REPLAY, STATUS, Topic
+
+_log = logging.getLogger(__name__)
+
+STATUS_SECONDS: Final = 10.0
+_IN_FLIGHT: Final = 32
+_LIVE_MESSAGES: Final = 1000
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the agent has done since it started."""
+
+    rounds: int = 0
+    skipped: int = 0
+    sent: int = 0
+    replayed: int = 0
+    unkept: int = 0
+
+
+class Agent:
+    """One agent: a source, an outbox and an MQTT session.
+
+    Characteristics: missed sampling turns are skipped and counted; a message is published after
+    it is durable; live messages go before replays, and replays before the backlog; memory is
+    bounded, what does not fit waits in the outbox.
+
+    Args:
+        config: the agent's settings.
+        source: the protocol driver, not started.
+        outbox: the durable queue, not started.
+        errors: where the driver counts what it could not read.
+        clock: where the time comes from.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        source: Source,
+        outbox: Outbox,
+        errors: ErrorCounter,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._config = config
+        self._source = source
+        self._clock = clock
+        self._live: deque[Stored] = deque()
+        self._replays: dict[int, tuple[int, list[Range]]] = {}
+        self._work = asyncio.Event()
+        self._window = Window()
+        self._inventory_version = ""
+        self.outbox = outbox
+        self.errors = errors
+        self.counts = Counts()
+        self.session = Session(
+            config.broker,
+            config.agent.name,
+            subscriptions=[self._topic(REPLAY)],
+            will=self._will,
+            on_batch=self._on_batch,
+            on_connect=self._on_connect,
+            clock=clock,
+        )
+
+    def _topic(self, last: str) -> str:
+        agent = self._config.agent
+        return str(Topic(agent.site, agent.hall, agent.name, last))
+
+    async def run(self) -> None:
+        """Work until cancelled; then say goodbye and close everything.
+
+        Raises:
+            StartError: the source cannot start, and trying again would not help.
+            sqlite3.Error: the outbox cannot be opened.
+        """
+        await self.outbox.start()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                session = tasks.create_task(self.session.run(), name="session")
+                tasks.create_task(self._beat(), name="status")
+                tasks.create_task(self._send(), name="send")
+                try:
+                    await self._start_source()
+                    await self._sample()
+                finally:
+                    await self._say_goodbye()
+                    session.cancel()
+        finally:
+            await self._source.aclose()
+            await self.outbox.aclose()
+
+    async def _start_source(self) -> None:
+        backoff = Backoff(first=1.0, cap=60.0)
+        while True:
+            try:
+                return await self._source.start()
+            except StartError as error:
+                if error.kind == "fatal":
+                    raise
+                wait = backoff.next()
+                _log.warning("%s: %s; trying again in %.0f s", self._config.agent.name, error, wait)
+                await asyncio.sleep(wait)
+
+    # -- sampling ---------------------------------------------------------------------------
+
+    async def _sample(self) -> None:
+        agent = self._config.agent
+        send_ms = round(agent.send_every * 1000)
+        window_index: int | None = None
+        last_round_ms = 0
+        async for tick in ticks(agent.sample_every, self._clock):
+            self.counts.skipped += tick.skipped
+            index = -(-tick.due_ms // send_ms)
+            if window_index is not None and index != window_index:
+                # The turn at the window's end was missed: what it has goes with its own time.
+                await self._keep(last_round_ms)
+            window_index = index
+            last_round_ms = self._clock.now_ms()
+            self._window.add(await self._source.sample())
+            self.counts.rounds += 1
+            if tick.due_ms % send_ms == 0:
+                await self._keep(last_round_ms)
+                window_index = None
+
+    async def _keep(self, time_ms: int) -> None:
+        """Fold the window, make it durable, hand it to the sender."""
+        messages = self._messages(self._window.close(), time_ms)
+        if not messages:
+            return
+        try:
+            stored = await self.outbox.put(messages)
+        except sqlite3.Error as error:
+            self.counts.unkept += 1
+            _log.error("outbox: %s; %d messages could not be kept", error, len(messages))
+            return
+        self._live.extend(stored)
+        while len(self._live) > _LIVE_MESSAGES:
+            self._live.popleft()  # still in the outbox: it becomes backlog
+        self._work.set()
+        await self._publish_inventory()
+
+    def _messages(
+        self, samples: Sequence[Sample], time_ms: int
+    ) -> list[tuple[Kind, int, list[Reading]]]:
+        by_kind: dict[Kind, list[Reading]] = {}
+        for sample in samples:
+            try:
+                reading = reading_of(sample, time_ms)
+            except ValidationError as error:
+                self.counts.unkept += 1
+                _log.error("%s: not sent, it breaks the contract: %s", sample.device, error)
+                continue
+            by_kind.setdefault(sample.kind, []).append(reading)
+        return [(kind, time_ms, readings) for kind, readings in by_kind.items()]
+
+    # -- sending ----------------------------------------------------------------------------
+
+    async def _send(self) -> None:
+        while True:
+            await self.session.connected.wait()
+            self._work.clear()
+            batch, replayed = await self._next_batch()
+            if not batch:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._work.wait(), timeout=STATUS_SECONDS)
+                continue
+            done = await asyncio.gather(*(self._publish(item) for item in batch))
+            self.counts.sent += sum(done)
+            self.counts.replayed += sum(done) if replayed else 0
+            if not all(done):
+                await asyncio.sleep(0.2)  # the session notices a broken connection by itself
+
+    async def _next_batch(self) -> tuple[list[Stored], bool]:
+        if self._live:
+            return [self._live.popleft() for _ in range(min(_IN_FLIGHT, len(self._live)))], False
+        for epoch, (_, ranges) in list(self._replays.items()):
+            while ranges:
+                low, high = ranges[0]
+                end = min(high, low + _IN_FLIGHT - 1)
+                ranges[:1] = [(end + 1, high)] if end < high else []
+                if batch := await self.outbox.fetch(epoch, (low, end)):
+                    return batch, True
+            del self._replays[epoch]
+        for epoch, span in self.outbox.unsent(_IN_FLIGHT):
+            if batch := await self.outbox.fetch(epoch, span):
+                return batch, False
+        return [], False
+
+    async def _publish(self, message: Stored) -> bool:
+        try:
+            await self.session.publish(self._topic(message.kind), message.payload)
+        except NotConnected:
+            return False
+        self.outbox.acknowledged(message)
+        return True
+
+    # -- answering for what was sent ----------------------------------------------------------
+
+    def _status(self, state: str, session: int) -> bytes:
+        return (
+            Status.model_validate(
+                {
+                    "state": state,
+                    "session": session,
+                    "time": self._clock.now_ms(),
+                    "epochs": self.outbox.states(),
+                }
+            )
+            .model_dump_json()
+            .encode()
+        )
+
+    def _will(self, session: int) -> Will:
+        return Will(self._topic(STATUS), self._status("offline", session))
+
+    async def _beat(self) -> None:
+        async for _ in ticks(STATUS_SECONDS, self._clock):
+            with contextlib.suppress(NotConnected):
+                await self._publish_status("online")
+
+    async def _publish_status(self, state: str) -> None:
+        payload = self._status(state, self.session.number)
+        await self.session.publish(self._topic(STATUS), payload, retain=True)
+
+    async def _on_connect(self, session: int) -> None:
+        del session
+        self._inventory_version = ""
+        await self._publish_status("online")
+        await self._publish_inventory()
+        self._work.set()
+
+    async def _publish_inventory(self) -> None:
+        items = self._source.inventory()
+        if not items:
+            return
+        inventory = Inventory.of(items, self._clock.now_ms())
+        if inventory.version == self._inventory_version:
+            return
+        payload = inventory.model_dump_json().encode()
+        with contextlib.suppress(NotConnected):
+            await self.session.publish(self._topic(INVENTORY), payload, retain=True)
+            self._inventory_version = inventory.version
+
+    async def _say_goodbye(self) -> None:
+        if not self.session.connected.is_set():
+            return
+        with contextlib.suppress(NotConnected, TimeoutError):
+            async with asyncio.timeout(2.0):
+                await self._publish_status("offline")
+
+    async def _on_batch(self, batch: Sequence[Received]) -> None:
+        for message in batch:
+            try:
+                request = ReplayRequest.model_validate_json(message.payload)
+            except ValidationError as error:
+                _log.warning("replay request that makes no sense: %s", error)
+                continue
+            newest = self._replays.get(request.epoch)
+            if newest is None or request.request >= newest[0]:
+                self._replays[request.epoch] = (request.request, list(request.ranges))
+        self.session.ack(batch)
+        self._work.set()

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's durable queue: every message is kept for a day, acknowledged or not.
+
+A broker's acknowledgement is no promise that the message arrived: the outbox keeps it until its
+window has passed, so that a collector can ask for it again.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rackwatt.wire.clock import Clock
+from rackwatt.wire.codec import encode
+from rackwatt.wire.database import Writer
+from rackwatt.wire.ranges import Range, Ranges
+from rackwatt.wire.readings import Kind, Reading
+from rackwatt.wire.status import EpochState
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS epochs (
+  epoch INTEGER PRIMARY KEY, last INTEGER NOT NULL, sent_through INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS messages (
+  epoch INTEGER NOT NULL, seq INTEGER NOT NULL, time_ms INTEGER NOT NULL, kind TEXT NOT NULL,
+  payload BLOB NOT NULL, PRIMARY KEY (epoch, seq)) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message in the outbox."""
+
+    epoch: int
+    seq: int
+    kind: Kind
+    payload: bytes
+
+
+@dataclass(slots=True)
+class _Epoch:
+    oldest: int
+    last: int
+    acknowledged: Ranges
+    bytes: int = 0
+
+
+class Outbox:
+    """A SQLite file of numbered messages.
+
+    Characteristics: a message is on the disk when `put` returns; bounded in age and bytes, the
+    oldest go first; each start opens a new epoch, so a file restored from an old copy cannot
+    overwrite anything.
+
+    Args:
+        path: the file.
+        keep_seconds: how long messages are kept.
+        max_bytes: how many bytes of payload are kept at most.
+        clock: where the time comes from.
+    """
+
+    def __init__(self, path: Path, *, keep_seconds: float, max_bytes: int, clock: Clock) -> None:
+        self._writer = Writer(path, _SCHEMA)
+        self._keep_ms = round(keep_seconds * 1000)
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._epochs: dict[int, _Epoch] = {}
+        self.epoch = 0
+        self.evicted = 0
+        """Messages that went before they were acknowledged, because the outbox was full."""
+
+    async def start(self) -> None:
+        """Open the file and begin a new epoch.
+
+        Raises:
+            sqlite3.Error: the file cannot be used.
+        """
+        await self._writer.start()
+        self._epochs = await self._writer.run(_load)
+        # Milliseconds and 12 random bits: grows with each start, and two copies of one outbox
+        # cannot choose the same; stays below 2**53, which JSON readers keep exact.
+        fresh = self._clock.now_ms() * 4096 + secrets.randbelow(4096)
+        self.epoch = max([fresh, *(epoch + 1 for epoch in self._epochs)])
+        epoch = self.epoch
+        await self._writer.run(
+            lambda db: db.execute("INSERT INTO epochs VALUES (?, 0, 0)", (epoch,))
+        )
+        self._epochs[epoch] = _Epoch(oldest=1, last=0, acknowledged=Ranges())
+
+    async def put(self, messages: Sequence[tuple[Kind, int, Sequence[Reading]]]) -> list[Stored]:
+        """Number and keep messages, each a kind, a time in ms and its readings.
+
+        Raises:
+            sqlite3.Error: they could not be kept; their numbers are not used up.
+        """
+        current = self._epochs[self.epoch]
+        rows: list[tuple[int, int, int, Kind, bytes]] = []
+        for offset, (kind, time_ms, readings) in enumerate(messages, 1):
+            seq = current.last + offset
+            rows.append(
+                (self.epoch, seq, time_ms, kind, encode(self.epoch, seq, time_ms, readings))
+            )
+        now = self._clock.now_ms()
+        sent = [(self._through(state), epoch) for epoch, state in self._epochs.items()]
+
+        def work(db: sqlite3.Connection) -> None:
+            db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", rows)
+            db.execute("UPDATE epochs SET last = ? WHERE epoch = ?", (rows[-1][1], self.epoch))
+            db.executemany("UPDATE epochs SET sent_through = ? WHERE epoch = ?", sent)
+
+        if not rows:
+            return []
+        await self._writer.run(work)
+        current.last = rows[-1][1]
+        current.bytes += sum(len(row[4]) for row in rows)
+        await self._evict(now)
+        return [Stored(row[0], row[1], row[3], row[4]) for row in rows]
+
+    def acknowledged(self, message: Stored) -> None:
+        """A broker has taken `message`."""
+        state = self._epochs.get(message.epoch)
+        if state is not None:
+            state.acknowledged.add(message.seq)
+
+    def unsent(self, limit: int) -> list[tuple[int, Range]]:
+        """The oldest ranges that no broker has acknowledged, of at most `limit` messages."""
+        found: list[tuple[int, Range]] = []
+        for epoch in sorted(self._epochs):
+            state = self._epochs[epoch]
+            for low, high in state.acknowledged.missing(state.oldest, state.last):
+                if limit <= 0:
+                    return found
+                end = min(high, low + limit - 1)
+                found.append((epoch, (low, end)))
+                limit -= end - low + 1
+        return found
+
+    async def fetch(self, epoch: int, span: Range) -> list[Stored]:
+        """The messages of `epoch` in the closed range `span` that are still kept."""
+        query = (
+            "SELECT epoch, seq, kind, payload FROM messages "
+            "WHERE epoch = ? AND seq BETWEEN ? AND ? ORDER BY seq"
+        )
+        rows = await self._writer.run(lambda db: db.execute(query, (epoch, *span)).fetchall())
+        return [Stored(*row) for row in rows]
+
+    def states(self) -> tuple[EpochState, ...]:
+        """What the status message says of each epoch."""
+        return tuple(
+            EpochState(
+                epoch=epoch,
+                oldest=state.oldest,
+                last=state.last,
+                sent_through=self._through(state),
+            )
+            for epoch, state in sorted(self._epochs.items())
+        )
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of payload kept."""
+        return sum(state.bytes for state in self._epochs.values())
+
+    async def aclose(self) -> None:
+        """Remember what was sent and close the file."""
+        sent = [(self._through(state), epoch) for epoch, state in self._epochs.items()]
+        query = "UPDATE epochs SET sent_through = ? WHERE epoch = ?"
+        await self._writer.run(lambda db: db.executemany(query, sent))
+        await self._writer.aclose()
+
+    @staticmethod
+    def _through(state: _Epoch) -> int:
+        return state.acknowledged.through(state.oldest)
+
+    async def _evict(self, now_ms: int) -> None:
+        before = now_ms - self._keep_ms
+        excess = self.size_bytes - self._max_bytes
+        gone = await self._writer.run(lambda db: _evict(db, before, excess))
+        for epoch, seq, size in gone:
+            state = self._epochs[epoch]
+            state.bytes -= size
+            self.evicted += seq not in state.acknowledged
+            state.oldest = max(state.oldest, seq + 1)
+        done = [e for e, s in self._epochs.items() if e != self.epoch and s.oldest > s.last]
+        if done:
+            rows = [(epoch,) for epoch in done]
+            query = "DELETE FROM epochs WHERE epoch = ?"
+            await self._writer.run(lambda db: db.executemany(query, rows))
+        for epoch in done:
+            del self._epochs[epoch]
+
+
+def _load(db: sqlite3.Connection) -> dict[int, _Epoch]:
+    epochs: dict[int, _Epoch] = {}
+    kept = {
+        row[0]: row[1:]
+        for row in db.execute(
+            "SELECT epoch, min(seq), sum(length(payload)) FROM messages GROUP BY epoch"
+        )
+    }
+    for epoch, last, sent_through in db.execute("SELECT * FROM epochs").fetchall():
+        if epoch not in kept:
+            db.execute("DELETE FROM epochs WHERE epoch = ?", (epoch,))
+            continue
+        oldest, size = kept[epoch]
+        state = _Epoch(oldest=oldest, last=last, acknowledged=Ranges(), bytes=size)
+        if sent_through >= 1:
+            state.acknowledged.add(1, sent_through)
+        epochs[epoch] = state
+    return epochs
+
+
+def _evict(db: sqlite3.Connection, before_ms: int, excess: int) -> list[tuple[int, int, int]]:
+    """Delete what is too old, then the oldest beyond the size; say what went."""
+    gone: list[tuple[int, int, int]] = []
+    query = "SELECT epoch, seq, time_ms, length(payload) FROM messages ORDER BY epoch, seq"
+    for epoch, seq, time_ms, size in db.execute(query):
+        too_old = time_ms < before_ms
+        if not too_old and excess <= 0:
+            break
+        gone.append((epoch, seq, size))
+        excess -= size
+        if len(gone) >= 5000:
+            break
+    db.executemany(
+        "DELETE FROM messages WHERE epoch = ? AND seq = ?", [(row[0], row[1]) for row in gone]
+    )
+    return gone

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The MQTT session: reconnects for ever, and acknowledges only what its owner has made safe.
+
+The client library acknowledges a message before the application has seen it. Here the owner
+acknowledges, after its own commit, and an acknowledgement is bound to the connection on which the
+message came: packet identifiers start anew with each connection, so an old one could otherwise
+acknowledge a new message that nobody has saved (ADR 0002). Hence a new client per connection.
+"""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiomqtt
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from rackwatt.wire.backoff import Backoff
+from rackwatt.wire.clock import SYSTEM_CLOCK, Clock
+
+_log = logging.getLogger(__name__)
+
+_BATCH_MESSAGES: Final = 1000
+_KEEPALIVE_SECONDS: Final = 20
+_CONNECT_SECONDS: Final = 10.0
+_STABLE_SECONDS: Final = 10.0
+"""A connection that lasted this long resets the back-off."""
+
+
+class BrokerSettings(BaseModel):
+    """Where the broker is, and who we are to it; the password stands in a file of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    """`mqtt://host[:1883]` or `mqtts://host[:8883]`."""
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    """Certificate authority that signed the broker's certificate; default: the system's."""
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
+            msg = "a broker's URL is mqtt://host:port or mqtts://host:port"
+            raise ValueError(msg)
+        if parts.username or parts.password:
+            msg = "no user or password in the URL: use username and password_file"
+            raise ValueError(msg)
+        return url
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        parts = urlsplit(self.url)
+        return parts.hostname or "", parts.port or (8883 if parts.scheme == "mqtts" else 1883)
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The TLS context for `mqtts`, else None.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        if urlsplit(self.url).scheme != "mqtts":
+            return None
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if self.certificate_file is not None:
+            context.load_cert_chain(self.certificate_file, self.key_file)
+        return context
+
+    def password(self) -> str | None:
+        """The password, read anew at each connection so that it can be changed in place.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        if self.password_file is None:
+            return None
+        return self.password_file.read_text(encoding="utf-8").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message as it came, with what is needed to acknowledge it."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    mid: int
+    qos: int
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker says for us when we vanish; retained, QoS 1."""
+
+    topic: str
+    payload: bytes
+
+
+class NotConnected(ConnectionError):  # noqa: N818 - a state, not a fault
+    """There is no connection, or it broke before the broker acknowledged."""
+
+
+BatchHandler = Callable[[Sequence[Received]], Awaitable[None]]
+ConnectHandler = Callable[[int], Awaitable[None]]
+
+
+class Session:
+    """A persistent MQTT 3.1.1 session.
+
+    Characteristics: QoS 1; one batch at a time goes to `on_batch`, made of whatever arrived while
+    the one before was handled; nothing is acknowledged but by `ack`; a lost connection is made
+    again with jittered, capped back-off; sessions of one client id survive at the broker.
+
+    Args:
+        settings: the broker.
+        client_id: fixed, unique at the broker.
+        subscriptions: topic filters.
+        will: makes the last will of a connection from its session number.
+        on_batch: takes messages; what it raises ends the session.
+        on_connect: runs after each connection, with the session number, beside the traffic.
+        clock: where session numbers come from.
+        backoff: waiting times between connections.
+    """
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        client_id: str,
+        *,
+        subscriptions: Sequence[str] = (),
+        will: Callable[[int], Will] | None = None,
+        on_batch: BatchHandler | None = None,
+        on_connect: ConnectHandler | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._settings = settings
+        self._client_id = client_id
+        self._subscriptions = subscriptions
+        self._will = will
+        self._on_batch = on_batch
+        self._on_connect = on_connect
+        self._clock = clock
+        self._backoff = backoff or Backoff()
+        self._client: aiomqtt.Client | None = None
+        self.number = 0
+        """Grows with each connection, also over restarts: milliseconds at connecting."""
+        self.connected = asyncio.Event()
+        self.reconnects = 0
+
+    async def run(self) -> None:
+        """Keep the session up until cancelled."""
+        while True:
+            started = self._clock.monotonic()
+            try:
+                await self._connection()
+            except* (aiomqtt.MqttError, OSError) as group:
+                reason = group.exceptions[0]
+                while isinstance(reason, BaseExceptionGroup):
+                    reason = reason.exceptions[0]
+                host, port = self._settings.address
+                _log.warning("broker %s:%d: %s; trying again", host, port, reason)
+            if self._clock.monotonic() - started > _STABLE_SECONDS:
+                self._backoff.reset()
+            self.reconnects += 1
+            await asyncio.sleep(self._backoff.next())
+
+    async def _connection(self) -> None:
+        self.number = max(self._clock.now_ms(), self.number + 1)
+        client = self._new_client()
+        try:
+            async with client:
+                if self._subscriptions:
+                    await client.subscribe([(topic, 1) for topic in self._subscriptions])
+                self._client = client
+                self.connected.set()
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._read(client, self.number), name="mqtt-read")
+                    if self._on_connect is not None:
+                        tasks.create_task(self._greet(self._on_connect), name="mqtt-connect")
+        finally:
+            self._client = None
+            self.connected.clear()
+
+    def _new_client(self) -> aiomqtt.Client:
+        host, port = self._settings.address
+        will = self._will(self.number) if self._will is not None else None
+        client = aiomqtt.Client(
+            host,
+            port,
+            username=self._settings.username,
+            password=self._settings.password(),
+            identifier=self._client_id,
+            protocol=aiomqtt.ProtocolVersion.V311,
+            clean_session=False,
+            keepalive=_KEEPALIVE_SECONDS,
+            timeout=_CONNECT_SECONDS,
+            tls_context=self._settings.tls(),
+            max_inflight_messages=200,
+            will=None if will is None else aiomqtt.Will(will.topic, will.payload, 1, retain=True),
+        )
+        client.pending_calls_threshold = 10_000  # its warning counts what we do on purpose
+        # No public option in aiomqtt 2.5; must be set before connecting. A test guards it.
+        client._client.manual_ack_set(True)  # noqa: SLF001
+        return client
+
+    async def _greet(self, greet: ConnectHandler) -> None:
+        with contextlib.suppress(NotConnected):
+            await greet(self.number)
+
+    async def _read(self, client: aiomqtt.Client, connection: int) -> None:
+        queue = client._queue  # noqa: SLF001 - draining it triples the rate of `async for`
+        messages = client.messages
+        while True:
+            batch = [_received(await anext(messages), connection)]
+            while len(batch) < _BATCH_MESSAGES and not queue.empty():
+                batch.append(_received(queue.get_nowait(), connection))
+            if self._on_batch is not None:
+                await self._on_batch(batch)
+            else:
+                self.ack(batch)
+
+    def ack(self, messages: Iterable[Received]) -> None:
+        """Acknowledge messages; those of an earlier connection are left alone.
+
+        The broker sends what was not acknowledged again on the next connection.
+        """
+        client = self._client
+        if client is None:
+            return
+        for message in messages:
+            if message.qos and message.connection == self.number:
+                client._client.ack(message.mid, message.qos)  # noqa: SLF001
+
+    async def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, timeout: float = 10.0
+    ) -> None:
+        """Publish with QoS 1 and wait for the broker's acknowledgement.
+
+        Args:
+            topic: where to.
+            payload: what.
+            retain: keep it for those who subscribe later.
+            timeout: seconds to wait for the acknowledgement.
+
+        Raises:
+            NotConnected: there is no connection, it broke, or no acknowledgement came in time.
+        """
+        client = self._client
+        if client is None:
+            raise NotConnected("not connected to the broker")
+        try:
+            await client.publish(topic, payload, qos=1, retain=retain, timeout=timeout)
+        except aiomqtt.MqttError as error:
+            raise NotConnected(str(error)) from error
+
+
+def _received(message: aiomqtt.Message, connection: int) -> Received:
+    payload = message.payload
+    if not isinstance(payload, bytes):  # the library's type also covers outgoing messages
+        raise TypeError(f"payload of {message.topic} is {type(payload).__name__}, not bytes")
+    topic = str(message.topic)
+    return Received(topic, payload, bool(message.retain), message.mid, message.qos, connection)
