@@ -5,7 +5,7 @@ The `pynvml` module itself fits the Protocol; so does a simulated node. Units ar
 and are converted in `calls.py`, once. Constants and codes: `nvml.h` of NVIDIA's driver (R570).
 """
 
-# ruff: noqa: N802, N803, N815 - the names are NVIDIA's, so that the module fits as it is
+# ruff: noqa: D102, N802, N803 - the names are NVIDIA's, so that the module fits as it is
 
 import importlib
 from collections.abc import Sequence

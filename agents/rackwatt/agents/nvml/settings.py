@@ -26,7 +26,8 @@ class Settings(BaseModel):
     round_timeout: Annotated[Duration, Field(gt=0)] = 0.9
     """A round that takes longer yields null with quality `timeout` for what is missing."""
     init_retry: Annotated[Duration, Field(ge=0.1)] = 1.0
-    """First wait before a lost driver or GPU is looked for again; doubles up to `init_retry_cap`."""
+    """First wait before a lost driver or GPU is looked for again; doubles each time."""
     init_retry_cap: Annotated[Duration, Field(ge=0.1)] = 60.0
+    """Longest such wait."""
     events: bool = True
     """Listen for XID errors."""
