@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`rackwatt site check`: what a site file says, in a few lines."""
+
+from pathlib import Path
+
+from rackwatt.collector.site.loader import load_site
+from rackwatt.collector.site.topology import Site
+from rackwatt.wire.clock import SYSTEM_CLOCK
+
+_CATEGORY_TEXT = {
+    1: "1 (IT at the UPS output)",
+    2: "2 (IT at the PDU output)",
+    3: "3 (IT at its own input)",
+    None: "unknown",
+}
+
+
+def check(path: Path) -> str:
+    """Read, check and sum up a site file.
+
+    Raises:
+        ConfigErrors: with all that is wrong.
+    """
+    return summary(load_site(path), SYSTEM_CLOCK.now_ms())
+
+
+def summary(site: Site, time_ms: int) -> str:
+    """The site at `time_ms`, as text of several lines."""
+    zone = site.timezone.key
+    lines = [f"site {site.id}: {site.name} ({zone}{', simulated' if site.simulated else ''})"]
+    racks = site.racks_at(time_ms)
+    lines.append(
+        f"{_count(len(site.halls), 'hall')},"
+        f" {_count(len({(r.hall, r.row) for r in racks}), 'row')},"
+        f" {_count(len(racks), 'rack')},"
+        f" {_count(sum(len(r.nodes) for r in racks), 'node')},"
+        f" {_count(sum(len(r.pdus) for r in racks), 'PDU')},"
+        f" {_count(sum(len(r.sensors) for r in racks), 'sensor')},"
+        f" {_count(len(site.agents), 'field agent')}, {_count(len(site.tenants), 'tenant')}"
+    )
+    lines += _meter_lines(site, time_ms)
+    lines += [f"contract {c.id}: {c.claim}, metered by {c.meter}" for c in site.contracts]
+    if site.battery is not None:
+        b = site.battery
+        size = "of unknown capacity" if b.capacity_wh is None else f"of {b.capacity_wh:,.10g} Wh"
+        lines.append(
+            f"battery {size}, efficiency {b.charge_efficiency:g} in, {b.discharge_efficiency:g} out"
+        )
+    lines += [f"default: {text}" for text in site.defaults]
+    return "\n".join(lines)
+
+
+def _meter_lines(site: Site, time_ms: int) -> list[str]:
+    terms = site.terms_at(time_ms)
+    if not terms.roles:
+        return ["no meters: good for import only"]
+    lines: list[str] = []
+    for role, parts in terms.roles.items():
+        names = [("-" if term.sign < 0 else "") + term.meter_id for term in parts]
+        shown = ", ".join(names[:4]) + (f", ... ({len(names)} meters)" if len(names) > 4 else "")
+        lines.append(f"role {role}: {shown or 'no meter at this time'}")
+    lines.append(f"PUE category {_CATEGORY_TEXT[terms.pue_category]}")
+    return lines
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

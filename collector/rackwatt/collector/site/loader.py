@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the file to the site: all checks, all errors in one run."""
+
+from pathlib import Path
+from types import MappingProxyType
+
+from pydantic import ValidationError
+
+from rackwatt.collector.site.basics import (
+    battery_of,
+    carbon_of,
+    check_country,
+    defaults_used,
+    time_zone,
+)
+from rackwatt.collector.site.factors import FACTOR_NAMES
+from rackwatt.collector.site.layout import Layout, lay_out
+from rackwatt.collector.site.metering import (
+    DEFAULT_CLASS,
+    MeterTable,
+    check_meters,
+    meter_table,
+)
+from rackwatt.collector.site.models import SiteFile
+from rackwatt.collector.site.people import agents_of, contracts_of, tenants_of
+from rackwatt.collector.site.problems import Problems
+from rackwatt.collector.site.repair import repaired
+from rackwatt.collector.site.topology import SITE_HALL, Metering, Rack, Site, Supply
+from rackwatt.wire.config import ConfigErrors, Document, load_document
+
+
+def load_site(path: Path) -> Site:
+    """Read and check a site file.
+
+    Raises:
+        ConfigErrors: with all that is wrong, each with file, line, key and the nearest valid name.
+    """
+    return site_of(load_document(path))
+
+
+def site_of(document: Document) -> Site:
+    """The site that a document describes.
+
+    Raises:
+        ConfigErrors: as `load_site`.
+    """
+    problems = Problems(document)
+    try:
+        file = document.validate(SiteFile)
+    except ConfigErrors as error:
+        cause = error.__cause__
+        mended = repaired(document, cause) if isinstance(cause, ValidationError) else None
+        if mended is None:
+            raise
+        problems.errors += error.errors
+        file = mended
+    site = _build(problems, file)
+    if problems.errors:
+        raise ConfigErrors(problems.errors)
+    return site
+
+
+def _build(problems: Problems, file: SiteFile) -> Site:
+    problems.identifier(("site", "id"), file.site.id, "site")
+    check_country(problems, ("site", "country"), file.site.country)
+    zone = time_zone(problems, file.site.timezone)
+    layout = lay_out(problems, file)
+    halls = (SITE_HALL, *(hall.id for hall in layout.halls))
+    table = meter_table(problems, file.meters, layout, halls)
+    metering = Metering(table.meters)
+    check_meters(problems, table, metering)
+    contracts = contracts_of(problems, file, table, layout)
+    racks = {rack.id: rack for rack in layout.racks}
+    nodes = _node_racks(layout)
+    agents = agents_of(problems, file, halls, nodes)
+    roles = {meter.role for meter in table.meters if meter.role is not None}
+    battery = battery_of(problems, file.battery, metered="battery" in roles)
+    carbon = carbon_of(file.carbon, file.site.country)
+    return Site(
+        id=file.site.id,
+        name=file.site.name or file.site.id,
+        timezone=zone,
+        country=file.site.country,
+        latitude=file.site.latitude,
+        longitude=file.site.longitude,
+        simulated=file.site.simulated,
+        battery=battery,
+        carbon=carbon,
+        supply=MappingProxyType(
+            {
+                "pv": Supply(file.supply.pv.attributes),
+                "wind": Supply(file.supply.wind.attributes),
+                "hydro": Supply(file.supply.hydro.attributes),
+            }
+        ),
+        contracts=contracts,
+        halls=tuple(layout.halls),
+        racks=tuple(layout.racks),
+        agents=agents,
+        tenants=tenants_of(problems, file, racks, nodes),
+        places=layout.places(),
+        metering=metering,
+        agent_halls=MappingProxyType({agent.name: agent.hall for agent in agents}),
+        node_racks=MappingProxyType(nodes),
+        defaults=(
+            *defaults_used(file, carbon, battery, roles or FACTOR_NAMES[:-1]),
+            *_class_defaults(table, file),
+        ),
+    )
+
+
+def _node_racks(layout: Layout) -> dict[str, Rack]:
+    """Node to the rack in which it stands last."""
+    result: dict[str, Rack] = {}
+    for rack in sorted(layout.racks, key=lambda rack: rack.validity.end_ms):
+        result.update(dict.fromkeys(rack.nodes, rack))
+    return result
+
+
+def _class_defaults(table: MeterTable, file: SiteFile) -> list[str]:
+    result: list[str] = []
+    if table.defaulted:
+        names = ", ".join(table.defaulted[:5]) + (", ..." if len(table.defaulted) > 5 else "")
+        result.append(f"meters' class: {DEFAULT_CLASS:g} % for {names}")
+    rows = [row for hall in file.halls for row in hall.rows]
+    if any(row.pdus and row.pdu_class is None for row in rows):
+        result.append(f"PDUs' class: {DEFAULT_CLASS:g} %")
+    if any(meter.role == "it" and meter.position is None for meter in table.meters):
+        result.append("position of an 'it' meter: unknown, the PUE has no category")
+    return result

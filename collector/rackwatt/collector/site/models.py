@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The site file as it is written: what keys there are and what values they take.
+
+These models hold what one key can be wrong about; what several keys are wrong about together
+stands in the rules (`rules.py`, `metering.py`).
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from rackwatt.collector.site.fields import (
+    Accuracy,
+    Efficiency,
+    Intensity,
+    Moment,
+    Ratio,
+    WattHours,
+)
+from rackwatt.wire.config import Duration
+
+Role = Literal[
+    "pv", "wind", "hydro", "grid", "genset", "battery", "it", "cooling", "losses", "other", "campus"
+]
+Position = Literal["ups_output", "pdu_output", "it_input"]
+Claim = Literal["ppa_pv", "ppa_wind", "ppa_hydro"]
+TenantKind = Literal["researcher", "start-up", "company", "operator"]
+
+
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""One pattern or several."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Dated(_Model):
+    """Something that holds from one time to another."""
+
+    valid_from: Moment | None = None
+    valid_to: Moment | None = None
+
+
+class SiteModel(_Model):
+    """`site:` who and where."""
+
+    id: str
+    name: str = ""
+    timezone: str
+    country: str | None = None
+    latitude: float | None = Field(default=None, ge=-90, le=90)
+    longitude: float | None = Field(default=None, ge=-180, le=180)
+    simulated: bool = False
+
+
+class FactorModel(_Model):
+    """One source's factors, g CO2e/kWh."""
+
+    life_cycle: Intensity | None = None
+    direct: Intensity | None = None
+    year: int | None = Field(default=None, ge=1990, le=2100)
+    source: str = ""
+    estimated: bool = False
+
+
+class FactorsModel(_Model):
+    """`carbon.factors:`."""
+
+    pv: FactorModel = FactorModel()
+    wind: FactorModel = FactorModel()
+    hydro: FactorModel = FactorModel()
+    grid: FactorModel = FactorModel()
+    genset: FactorModel = FactorModel()
+    residual: FactorModel = FactorModel()
+
+
+class CarbonModel(_Model):
+    """`carbon:`."""
+
+    grid_carbon_free_ratio: Ratio | None = None
+    factors: FactorsModel = FactorsModel()
+
+
+class BatteryModel(_Model):
+    """`battery:` the site's stationary battery, all units taken together."""
+
+    capacity_wh: WattHours | None = None
+    charge_efficiency: Efficiency | None = None
+    discharge_efficiency: Efficiency | None = None
+    initial_wh: WattHours = 0.0
+    initial_life_cycle: Intensity | None = None
+    initial_direct: Intensity | None = None
+
+
+class SourceModel(_Model):
+    """One source under `supply:`."""
+
+    attributes: Literal["retained", "sold", "unissued"] = "retained"
+
+
+class SupplyModel(_Model):
+    """`supply:` who owns the attributes of what each source gives."""
+
+    pv: SourceModel = SourceModel()
+    wind: SourceModel = SourceModel()
+    hydro: SourceModel = SourceModel()
+
+
+class ContractModel(Dated):
+    """A claim on the grid import; its meter stands elsewhere, at the plant."""
+
+    id: str
+    claim: Claim
+    meter: str
+
+
+class MeterModel(Dated):
+    """One metering point, or several by pattern; with `sum` or `minus` a virtual one."""
+
+    id: str
+    role: Role | None = None
+    accuracy: Accuracy | None = Field(default=None, alias="class")
+    transformer_class: Accuracy | None = None
+    calibration_group: str = ""
+    cadence: Duration | None = Field(default=None, gt=0, le=86400)
+    position: Position | None = None
+    hall: str | None = None
+    sum: Names = ()
+    minus: Names = ()
+
+
+class SensorsModel(_Model):
+    """`sensors:` of a row: where in the rack's air each one hangs."""
+
+    inlet: str | None = None
+    inlet_top: str | None = None
+    inlet_middle: str | None = None
+    inlet_bottom: str | None = None
+    outlet: str | None = None
+    outlet_top: str | None = None
+    outlet_middle: str | None = None
+    outlet_bottom: str | None = None
+
+
+class RowModel(Dated):
+    """A row of racks."""
+
+    id: str
+    racks: Names
+    nodes: Names = ()
+    pdus: Names = ()
+    pdu_class: Accuracy | None = None
+    sensors: SensorsModel = SensorsModel()
+    devices: Names = ()
+
+
+class HallModel(_Model):
+    """A hall: its rows, and the devices that stand in no rack."""
+
+    id: str
+    name: str = ""
+    rows: tuple[RowModel, ...] = ()
+    devices: Names = ()
+
+
+class AgentModel(_Model):
+    """A field agent and the hall it speaks for."""
+
+    name: str
+    hall: str
+
+
+class AssignmentModel(Dated):
+    """What a tenant holds for a while."""
+
+    nodes: Names = ()
+    racks: Names = ()
+
+
+class TenantModel(_Model):
+    """Who uses the machines."""
+
+    id: str
+    name: str = ""
+    kind: TenantKind
+    country: str | None = None
+    assignments: tuple[AssignmentModel, ...] = ()
+
+
+class SiteFile(_Model):
+    """The whole file."""
+
+    site: SiteModel
+    carbon: CarbonModel = CarbonModel()
+    battery: BatteryModel | None = None
+    supply: SupplyModel = SupplyModel()
+    contracts: tuple[ContractModel, ...] = ()
+    meters: tuple[MeterModel, ...] = ()
+    halls: tuple[HallModel, ...] = ()
+    devices: Names = ()
+    agents: tuple[AgentModel, ...] = ()
+    tenants: tuple[TenantModel, ...] = ()
