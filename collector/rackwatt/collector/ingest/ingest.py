@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ingest: a batch of messages is checked, made durable in the spool, and only then acknowledged."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol, cast
+
+from pydantic import ValidationError
+
+from rackwatt.collector.ingest.replays import Replays
+from rackwatt.collector.ingest.spool import Batch, DeadLetter, Spool
+from rackwatt.collector.ingest.watch import AgentWatch, Backfill, GapWatch, Loss
+from rackwatt.wire.backoff import Backoff
+from rackwatt.wire.clock import Clock
+from rackwatt.wire.codec import (
+    Decoded,
+    Envelope,
+    Reason,
+    Reject,
+    UnreadableEnvelope,
+    decode_envelope,
+    decode_readings,
+)
+from rackwatt.wire.inventory import Inventory
+from rackwatt.wire.periodic import ticks
+from rackwatt.wire.readings import KINDS, Kind
+from rackwatt.wire.session import BrokerSettings, NotConnected, Received, Session
+from rackwatt.wire.status import Status
+from rackwatt.wire.topics import INVENTORY, REPLAY, STATUS, Topic, TopicError, subscriptions
+
+_log = logging.getLogger(__name__)
+
+OWNER_SECONDS: Final = 600.0
+"""A device that its agent has not reported for so long may be taken over by another."""
+
+
+class Places(Protocol):
+    """What ingest asks of the site file."""
+
+    @property
+    def id(self) -> str:
+        """The site's name in topics."""
+
+    @property
+    def hall_ids(self) -> Sequence[str]:
+        """The halls' names, without `site`."""
+
+    def hall_of_agent(self, agent: str) -> str | None:
+        """The hall that the site file gives to an agent; None when it does not name it."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What ingest has done since it started."""
+
+    messages: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[Reason] = field(default_factory=Counter)
+    duplicates: int = 0
+    recovered: int = 0
+
+
+class Ingest:
+    """The collector's side of MQTT.
+
+    Characteristics: group commit, a batch is what arrived while the one before was written; when
+    the spool is full or the disk refuses, nothing is acknowledged and the same batch is tried
+    again; no message is dropped without a dead letter and a count.
+
+    Args:
+        broker: where the broker is.
+        places: the site.
+        spool: the durable log, started by `run`.
+        clock: where the time comes from.
+        halls: the halls of this collector; None: all.
+        backfill_seconds: how far back to ask agents that were never seen; None: all they have.
+    """
+
+    def __init__(
+        self,
+        broker: BrokerSettings,
+        places: Places,
+        spool: Spool,
+        clock: Clock,
+        *,
+        halls: tuple[str, ...] | None = None,
+        backfill_seconds: float | None = 0.0,
+    ) -> None:
+        self._places = places
+        self._spool = spool
+        self._clock = clock
+        self._backfill_seconds = backfill_seconds
+        self._owners: dict[str, tuple[str, float]] = {}
+        self._inventories: dict[str, str] = {}
+        self.watch = GapWatch()
+        self.counts = Counts()
+        self.replays = Replays(self.watch, clock.now_ms())
+        shard = "-".join(halls) if halls else "all"
+        self.session = Session(
+            broker,
+            f"rackwatt-collector-{places.id}-{shard}",
+            subscriptions=subscriptions(places.id, halls),
+            on_batch=self._on_batch,
+            clock=clock,
+        )
+
+    async def run(self) -> None:
+        """Take messages until cancelled. The spool must be started, and its watch restored."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.session.run(), name="session")
+            tasks.create_task(self._ask_again(), name="replays")
+            tasks.create_task(self._trim(), name="trim")
+
+    # -- taking ------------------------------------------------------------------------------
+
+    async def _on_batch(self, received: Sequence[Received]) -> None:
+        batch = Batch()
+        touched: dict[str, AgentWatch] = {}
+        now = self._clock.now_ms()
+        for message in received:
+            try:
+                topic = Topic.parse(message.topic)
+            except TopicError as error:
+                self._reject(batch, message, now, Reject(Reason.BAD_TOPIC, str(error)))
+                continue
+            if not self._at_home(batch, message, topic, now):
+                continue
+            if topic.last == STATUS:
+                self._take_status(batch, message, topic, now, touched)
+            elif topic.last == INVENTORY:
+                self._take_inventory(batch, message, topic, now)
+            elif topic.last in KINDS:
+                self._take_readings(batch, message, topic, now, touched)
+        batch.watches = list(touched.values())
+        await self._append(batch)
+        self.session.ack(received)
+
+    def _at_home(self, batch: Batch, message: Received, topic: Topic, now: int) -> bool:
+        if topic.site != self._places.id:
+            detail = f"site {topic.site!r} is not {self._places.id!r}"
+            self._reject(batch, message, now, Reject(Reason.WRONG_SITE, detail))
+            return False
+        expected = self._places.hall_of_agent(topic.agent)
+        known = topic.hall == "site" or topic.hall in self._places.hall_ids
+        if not known or (expected is not None and expected != topic.hall):
+            belongs = f"belongs to {expected!r}" if expected else "is not in the site file"
+            detail = f"agent {topic.agent!r} speaks from hall {topic.hall!r}, which {belongs}"
+            self._reject(batch, message, now, Reject(Reason.WRONG_HALL, detail))
+            return False
+        return True
+
+    def _reject(self, batch: Batch, message: Received, now: int, reject: Reject) -> None:
+        """Keep, count and name what was refused."""
+        self.counts.rejected[reject.reason] += 1
+        batch.deadletters.append(
+            DeadLetter(now, message.topic, message.payload, reject.reason, reject.detail)
+        )
+        _log.warning("%s: rejected, %s: %s", message.topic[:200], reject.reason, reject.detail)
+
+    def _take_status(
+        self,
+        batch: Batch,
+        message: Received,
+        topic: Topic,
+        now: int,
+        touched: dict[str, AgentWatch],
+    ) -> None:
+        try:
+            status = Status.model_validate_json(message.payload)
+        except ValidationError as error:
+            reject = Reject(Reason.BAD_STATUS, str(error).replace("\n", " ")[:300])
+            self._reject(batch, message, now, reject)
+            return
+        backfill = Backfill(self._backfill_seconds, now)
+        losses = self.watch.status(
+            topic.agent, topic.hall, status, self._clock.monotonic(), backfill
+        )
+        agent = self.watch.agent(topic.agent, topic.hall)
+        if not message.retain:
+            agent.last_seen_ms = now
+            if status.state == "online":
+                agent.clock_offset_seconds = (now - status.time) / 1000
+        touched[agent.name] = agent
+        self._note_losses(losses)
+        batch.losses += losses
+
+    @staticmethod
+    def _note_losses(losses: Sequence[Loss]) -> None:
+        for loss in losses:
+            _log.error(
+                "%s: %d messages lost (%s): epoch %d, %d to %d",
+                loss.agent,
+                loss.count,
+                loss.reason,
+                loss.epoch,
+                loss.low,
+                loss.high,
+            )
+
+    def _take_inventory(self, batch: Batch, message: Received, topic: Topic, now: int) -> None:
+        try:
+            inventory = Inventory.model_validate_json(message.payload)
+        except ValidationError as error:
+            reject = Reject(Reason.BAD_INVENTORY, str(error).replace("\n", " ")[:300])
+            self._reject(batch, message, now, reject)
+            return
+        if self._inventories.get(topic.agent) != inventory.version:
+            self._inventories[topic.agent] = inventory.version
+            batch.messages.append((now, message.topic, message.payload))
+
+    def _take_readings(
+        self,
+        batch: Batch,
+        message: Received,
+        topic: Topic,
+        now: int,
+        touched: dict[str, AgentWatch],
+    ) -> None:
+        agent = self.watch.agent(topic.agent, topic.hall)
+        agent.last_seen_ms = now
+        try:
+            envelope = decode_envelope(message.payload)
+        except UnreadableEnvelope as error:
+            agent.unreadable += 1
+            self._reject(batch, message, now, Reject(error.reason, str(error)))
+            return
+        overdue = self._is_overdue(agent, envelope)
+        if not agent.receive(envelope.epoch, envelope.seq):
+            self.counts.duplicates += 1
+            return
+        touched[agent.name] = agent
+        self.counts.recovered += overdue
+        self.counts.messages[topic.last] += 1
+        kind = cast("Kind", topic.last)
+        decoded = decode_readings(kind, envelope)
+        payload = self._without_conflicts(decoded, envelope, message.payload, topic.agent)
+        for reason in {reject.reason for reject in decoded.rejects}:
+            same = [reject.detail for reject in decoded.rejects if reject.reason is reason]
+            detail = "; ".join(same[:5]) + (f"; and {len(same) - 5} more" if len(same) > 5 else "")
+            self._reject(batch, message, now, Reject(reason, detail))
+        if decoded.readings:
+            batch.messages.append((now, message.topic, payload))
+
+    @staticmethod
+    def _is_overdue(agent: AgentWatch, envelope: Envelope) -> bool:
+        epoch = agent.epochs.get(envelope.epoch)
+        return epoch is not None and any(
+            low <= envelope.seq <= high for low, high in epoch.missing()
+        )
+
+    def _without_conflicts(
+        self, decoded: Decoded, envelope: Envelope, payload: bytes, agent: str
+    ) -> bytes:
+        """Refuse readings of a device that another agent reports; the rest stays as received."""
+        now = self._clock.monotonic()
+        refused: set[str] = set()
+        for reading in decoded.readings:
+            owner, seen = self._owners.get(reading.device, (agent, now))
+            if owner != agent and now - seen < OWNER_SECONDS:
+                refused.add(reading.device)
+                detail = f"{reading.device} is reported by {owner!r}"
+                decoded.rejects.append(Reject(Reason.DEVICE_CONFLICT, detail))
+            else:
+                self._owners[reading.device] = (agent, now)
+        if not refused:
+            return payload
+        decoded.readings = [item for item in decoded.readings if item.device not in refused]
+        kept = [
+            raw
+            for raw in envelope.readings
+            if isinstance(raw, dict) and raw.get("device") not in refused
+        ]
+        message = {
+            "epoch": envelope.epoch,
+            "seq": envelope.seq,
+            "time": envelope.time_ms,
+            "readings": kept,
+        }
+        return json.dumps(message, separators=(",", ":")).encode()
+
+    async def _append(self, batch: Batch) -> None:
+        """Make the batch durable, however long that takes: until then nothing is acknowledged."""
+        backoff = Backoff(first=0.2, cap=5.0)
+        while self._spool.full_ratio >= 1.0:
+            _log.error("spool full: no message is taken until its consumers catch up")
+            await asyncio.sleep(backoff.next())
+        while True:
+            try:
+                return await self._spool.append(batch)
+            except sqlite3.Error as error:
+                _log.error("spool: %s; nothing is acknowledged meanwhile", error)
+                await asyncio.sleep(backoff.next())
+
+    # -- asking again ------------------------------------------------------------------------
+
+    async def _ask_again(self) -> None:
+        """Once a second; a turn that is missed is skipped, the next one sees the same gaps."""
+        async for _ in ticks(1.0, self._clock):
+            if not self.session.connected.is_set():
+                continue
+            asks, losses = self.replays.plan(self._clock.monotonic(), self._spool.full_ratio)
+            if losses:
+                self._note_losses(losses)
+                names = {loss.agent for loss in losses}
+                watches = [agent for agent in self.watch if agent.name in names]
+                await self._append(Batch(watches=watches, losses=losses))
+            for ask in asks:
+                topic = str(Topic(self._places.id, ask.hall, ask.agent, REPLAY))
+                _log.info(
+                    "%s: asking for epoch %d, ranges %s%s again",
+                    ask.agent,
+                    ask.request.epoch,
+                    list(ask.request.ranges[:3]),
+                    " …" if len(ask.request.ranges) > 3 else "",
+                )
+                with contextlib.suppress(NotConnected):
+                    await self.session.publish(topic, ask.request.model_dump_json().encode())
+
+    async def _trim(self) -> None:
+        """Every 2 s; a turn that is missed is skipped."""
+        async for _ in ticks(2.0, self._clock):
+            try:
+                await self._spool.trim()
+            except sqlite3.Error as error:
+                _log.error("spool: cannot trim: %s", error)

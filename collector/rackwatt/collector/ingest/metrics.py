@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The collector's own metrics, and its state for the page."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from rackwatt.collector.ingest.ingest import Ingest
+from rackwatt.collector.ingest.spool import Spool
+from rackwatt.collector.ingest.watch import AgentWatch
+from rackwatt.collector.store.drain import Drain
+from rackwatt.wire.clock import Clock
+from rackwatt.wire.readings import KINDS
+
+SILENT_SECONDS: Final = 35.0
+"""An agent that should be online and has said nothing for so long is silent."""
+
+AgentState = Literal["online", "silent", "offline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the site file says: who should be there."""
+
+    site: str
+    agents: Mapping[str, str]
+    """Field agent to hall."""
+    nodes: Mapping[str, str]
+    """GPU node to rack."""
+
+
+class CollectorState:
+    """Turns what a collector knows into metric families and into JSON.
+
+    `measure` looks at the spool's file and is called once a second; `families` and `summary`
+    only read memory, so a scrape costs no I/O.
+    """
+
+    def __init__(
+        self, known: Known, ingest: Ingest, spool: Spool, drain: Drain, clock: Clock
+    ) -> None:
+        self._known = known
+        self._ingest = ingest
+        self._spool = spool
+        self._drain = drain
+        self._clock = clock
+        self._backlog: Mapping[str, tuple[int, float]] = {}
+
+    async def measure(self) -> None:
+        """Look at the spool."""
+        self._backlog = await self._spool.backlog()
+
+    def state_of(self, agent: AgentWatch) -> AgentState:
+        """How an agent is."""
+        if not agent.online:
+            return "offline"
+        age = (self._clock.now_ms() - agent.last_seen_ms) / 1000
+        return "silent" if age > SILENT_SECONDS else "online"
+
+    def _field_agents(self) -> list[tuple[str, str, AgentWatch | None]]:
+        """Name, hall and watch of every agent that is no GPU node, known or seen."""
+        seen = {agent.name: agent for agent in self._ingest.watch}
+        names = dict(self._known.agents)
+        names |= {name: agent.hall for name, agent in seen.items() if name not in self._known.nodes}
+        return [(name, hall, seen.get(name)) for name, hall in sorted(names.items())]
+
+    def _nodes(self) -> Counter[tuple[str, AgentState]]:
+        counts: Counter[tuple[str, AgentState]] = Counter()
+        for node, rack in self._known.nodes.items():
+            agent = self._ingest.watch.get(node)
+            state = "offline" if agent is None else self.state_of(agent)
+            counts[rack, state] += 1
+        return counts
+
+    def families(self) -> list[Metric]:
+        """All metric families of a collector."""
+        return [*self._message_families(), *self._agent_families(), *self._spool_families()]
+
+    def _message_families(self) -> list[Metric]:
+        counts = self._ingest.counts
+        messages = CounterMetricFamily(
+            "rackwatt_messages", "Messages received, duplicates left out.", labels=["kind"]
+        )
+        for kind in KINDS:
+            messages.add_metric([kind], counts.messages[kind])
+        rejected = CounterMetricFamily(
+            "rackwatt_messages_rejected",
+            "Messages, or parts of one, that went to the dead letters.",
+            labels=["reason"],
+        )
+        for reason, count in sorted(counts.rejected.items()):
+            rejected.add_metric([reason.value], count)
+        return [
+            messages,
+            rejected,
+            CounterMetricFamily(
+                "rackwatt_messages_recovered",
+                "Messages that were missing and came by replay or redelivery.",
+                value=counts.recovered,
+            ),
+            CounterMetricFamily(
+                "rackwatt_messages_duplicate",
+                "Messages that came again and were recognised.",
+                value=counts.duplicates,
+            ),
+            CounterMetricFamily(
+                "rackwatt_messages_lost",
+                "Messages closed as lost since the spool was made.",
+                value=self._spool.lost,
+            ),
+            GaugeMetricFamily(
+                "rackwatt_deadletter_messages", "Dead letters kept.", value=self._spool.deadletters
+            ),
+        ]
+
+    def _agent_families(self) -> list[Metric]:
+        up = GaugeMetricFamily(
+            "rackwatt_agent_up", "1 while a field agent is online.", labels=["agent"]
+        )
+        missing = GaugeMetricFamily(
+            "rackwatt_messages_missing",
+            "Messages that an agent sent over 30 s ago and that are not here.",
+            labels=["agent"],
+        )
+        nodes = GaugeMetricFamily(
+            "rackwatt_gpu_nodes", "GPU nodes of a rack by state.", labels=["rack", "state"]
+        )
+        offset = GaugeMetricFamily(
+            "rackwatt_clock_offset_seconds",
+            "Our clock minus the agent's, the worst of the hall.",
+            labels=["hall"],
+        )
+        worst: dict[str, float] = {}
+        for name, _, agent in self._field_agents():
+            online = agent is not None and self.state_of(agent) == "online"
+            up.add_metric([name], float(online))
+            missing.add_metric([name], 0 if agent is None else agent.missing())
+        for (rack, state), count in sorted(self._nodes().items()):
+            nodes.add_metric([rack, state], count)
+        for agent in self._ingest.watch:
+            value = agent.clock_offset_seconds
+            if value is not None and abs(value) >= abs(worst.get(agent.hall, 0.0)):
+                worst[agent.hall] = value
+        for hall, value in sorted(worst.items()):
+            offset.add_metric([hall], value)
+        return [up, missing, nodes, offset]
+
+    def _spool_families(self) -> list[Metric]:
+        size = GaugeMetricFamily(
+            "rackwatt_spool_bytes", "Payload that a consumer has not passed.", labels=["cursor"]
+        )
+        oldest = GaugeMetricFamily(
+            "rackwatt_spool_oldest_seconds",
+            "Age of the oldest message that a consumer has not passed.",
+            labels=["cursor"],
+        )
+        for cursor, (backlog, age) in sorted(self._backlog.items()):
+            size.add_metric([cursor], backlog)
+            oldest.add_metric([cursor], age)
+        return [
+            size,
+            oldest,
+            CounterMetricFamily(
+                "rackwatt_store_points", "Points written to the store.", value=self._drain.points
+            ),
+            GaugeMetricFamily(
+                "rackwatt_store_up",
+                "1 when the store took the last batch.",
+                value=float(self._drain.up),
+            ),
+        ]
+
+    def summary(self) -> dict[str, Any]:
+        """What the page shows of a collector, as JSON."""
+        counts = self._ingest.counts
+        watched = list(self._ingest.watch)
+        nodes = self._nodes()
+        return {
+            "agents": [
+                {
+                    "name": name,
+                    "hall": hall,
+                    "state": "offline" if agent is None else self.state_of(agent),
+                    "last_seen": agent.last_seen_ms if agent and agent.last_seen_ms else None,
+                    "missing": 0 if agent is None else agent.missing(),
+                    "lost": 0 if agent is None else agent.lost(),
+                    "clock_offset_seconds": agent.clock_offset_seconds if agent else None,
+                }
+                for name, hall, agent in self._field_agents()
+            ],
+            "nodes": {
+                "total": len(self._known.nodes),
+                "online": sum(n for (_, state), n in nodes.items() if state == "online"),
+                "up": sorted(
+                    node
+                    for node in self._known.nodes
+                    if (agent := self._ingest.watch.get(node)) is not None
+                    and self.state_of(agent) == "online"
+                ),
+            },
+            "quality": {
+                "missing": sum(agent.missing() for agent in watched),
+                "lost": self._spool.lost,
+                "recovered": counts.recovered,
+                "rejected": sum(counts.rejected.values()),
+                "dead_letters": self._spool.deadletters,
+                "spool_bytes": max((size for size, _ in self._backlog.values()), default=0),
+                "store_up": self._drain.up,
+                "points_stored": self._drain.points,
+            },
+            "watch": watch_rows(watched),
+        }
+
+
+def watch_rows(watched: Sequence[AgentWatch]) -> list[dict[str, Any]]:
+    """The gap watch as JSON: per agent and epoch what is here, lost and missing."""
+    return [
+        {
+            "agent": agent.name,
+            "epoch": number,
+            "floor": epoch.floor,
+            "sent_through": epoch.sent_through,
+            "received": list(epoch.received),
+            "lost": list(epoch.lost),
+            "open": epoch.open_ranges(epoch.sent_through),
+        }
+        for agent in watched
+        for number, epoch in sorted(agent.epochs.items())
+    ]

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gap watch: which messages of which agent are here, lost or missing.
+
+Agents say what they have sent (`…/status`); the watch knows what has come. It trusts no broker:
+what an agent handed over and what is not here 30 s later is asked for again, until it comes or
+until the agent says that it no longer has it; then the range is closed as lost, on record.
+
+Pure state: no I/O, no clock; times are given by the caller.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from rackwatt.wire.ranges import Range, Ranges
+from rackwatt.wire.status import EpochState, Status
+
+GRACE_SECONDS: Final = 30.0
+"""A message that was sent this long ago and is not here is missing."""
+
+
+class LossReason(StrEnum):
+    """Why a range was closed without having come."""
+
+    EVICTED = "evicted"
+    """The agent's outbox no longer holds it."""
+    EPOCH_GONE = "epoch_gone"
+    """The agent no longer lists the epoch: its outbox was replaced or has aged."""
+    UNREADABLE = "unreadable"
+    """It came three times and could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A range that will never come."""
+
+    agent: str
+    epoch: int
+    low: int
+    high: int
+    reason: LossReason
+
+    @property
+    def count(self) -> int:
+        """How many messages."""
+        return self.high - self.low + 1
+
+
+@dataclass(slots=True)
+class EpochWatch:
+    """One epoch of one agent. `floor` and below is none of our business."""
+
+    floor: int = 0
+    received: Ranges = field(default_factory=Ranges)
+    lost: Ranges = field(default_factory=Ranges)
+    sent_through: int = 0
+    due_through: int = 0
+    """`sent_through` as it stood 30 s ago."""
+    pending: list[tuple[float, int]] = field(default_factory=list)
+
+    def told(self, sent_through: int, now: float) -> None:
+        """The agent says that all up to `sent_through` were sent; `now` in monotonic seconds."""
+        self.sent_through = max(self.sent_through, sent_through)
+        if not self.pending or self.pending[-1][1] < sent_through:
+            self.pending.append((now, sent_through))
+        self.age(now)
+
+    def age(self, now: float) -> None:
+        """Move on what was sent at least 30 s ago."""
+        while self.pending and now - self.pending[0][0] >= GRACE_SECONDS:
+            self.due_through = max(self.due_through, self.pending.pop(0)[1])
+
+    def open_ranges(self, through: int) -> list[Range]:
+        """What of `floor+1..through` is neither here nor closed as lost."""
+        gaps: list[Range] = []
+        for low, high in self.received.missing(self.floor + 1, through):
+            gaps += self.lost.missing(low, high)
+        return gaps
+
+    def missing(self) -> list[Range]:
+        """What is overdue."""
+        return self.open_ranges(self.due_through)
+
+
+@dataclass(slots=True)
+class AgentWatch:
+    """One agent: its epochs and what it last said of itself."""
+
+    name: str
+    hall: str
+    epochs: dict[int, EpochWatch] = field(default_factory=dict)
+    introduced: bool = False
+    """A status was seen at some time, so that new epochs count from their first message."""
+    online: bool = False
+    session: int = -1
+    status_time_ms: int = -1
+    last_seen_ms: int = 0
+    clock_offset_seconds: float | None = None
+    unreadable: int = 0
+    """Unreadable messages since the last replay request."""
+
+    def missing(self) -> int:
+        """How many messages are overdue."""
+        return sum(
+            high - low + 1 for epoch in self.epochs.values() for low, high in epoch.missing()
+        )
+
+    def lost(self) -> int:
+        """How many messages were closed as lost."""
+        return sum(epoch.lost.count() for epoch in self.epochs.values())
+
+    def receive(self, epoch: int, seq: int) -> bool:
+        """A message came; False when it was here already."""
+        watch = self.epochs.setdefault(epoch, EpochWatch())
+        if seq in watch.received:
+            return False
+        watch.received.add(seq)
+        return True
+
+    def told(self, status: Status, now: float, backfill: "Backfill") -> list[Loss]:
+        """Take a status that is not out of date; returns what is lost by it."""
+        fresh = not self.introduced
+        self.introduced = True
+        losses: list[Loss] = []
+        for state in status.epochs:
+            watch = self.epochs.setdefault(state.epoch, EpochWatch())
+            if fresh:
+                watch.floor = backfill.floor(state)
+            watch.told(state.sent_through, now)
+            losses += self._close(state.epoch, state.oldest - 1, LossReason.EVICTED)
+        listed = {state.epoch for state in status.epochs}
+        if listed:
+            for epoch in self.epochs.keys() - listed:
+                through = self.epochs[epoch].sent_through
+                losses += self._close(epoch, through, LossReason.EPOCH_GONE)
+        return losses
+
+    def _close(self, epoch: int, through: int, reason: LossReason) -> list[Loss]:
+        losses: list[Loss] = []
+        for low, high in self.epochs[epoch].open_ranges(through):
+            losses.append(self.close(epoch, low, high, reason))
+        return losses
+
+    def close(self, epoch: int, low: int, high: int, reason: LossReason) -> Loss:
+        """Close a range as lost."""
+        self.epochs[epoch].lost.add(low, high)
+        return Loss(self.name, epoch, low, high, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """How far back to ask an agent that was never seen before."""
+
+    seconds: float | None = 0.0
+    """0: nothing that was sent before; None: all that it still has."""
+    now_ms: int = 0
+
+    def floor(self, state: EpochState) -> int:
+        """The last sequence number not to ask for.
+
+        With a duration it is estimated from the epoch's mean rate: an epoch's number begins with
+        the milliseconds at which it began (times 4096).
+        """
+        if self.seconds is None:
+            return state.oldest - 1
+        if self.seconds <= 0:
+            return state.sent_through
+        age = max(1.0, (self.now_ms - state.epoch // 4096) / 1000)
+        asked = round(state.last * min(1.0, self.seconds / age))
+        return max(state.oldest - 1, state.sent_through - asked)
+
+
+class GapWatch:
+    """All agents of a collector."""
+
+    def __init__(self) -> None:
+        self._agents: dict[str, AgentWatch] = {}
+
+    def __iter__(self) -> Iterator[AgentWatch]:
+        """The agents, in the order in which they were first seen."""
+        return iter(self._agents.values())
+
+    def get(self, name: str) -> AgentWatch | None:
+        """The agent of that name, if it was ever seen."""
+        return self._agents.get(name)
+
+    def agent(self, name: str, hall: str) -> AgentWatch:
+        """The agent of that name, made when new."""
+        watch = self._agents.get(name)
+        if watch is None:
+            watch = self._agents[name] = AgentWatch(name, hall)
+        watch.hall = hall
+        return watch
+
+    def restore(self, agents: Iterable[AgentWatch]) -> None:
+        """Take over what the spool remembers."""
+        self._agents = {agent.name: agent for agent in agents}
+
+    def status(
+        self, name: str, hall: str, status: Status, now: float, backfill: Backfill
+    ) -> list[Loss]:
+        """Take an agent's status; one that is out of date changes nothing.
+
+        A last will is made when its connection is: its time is old, its session tells whether
+        it still counts.
+        """
+        agent = self.agent(name, hall)
+        if status.session < agent.session:
+            return []
+        beat = status.session == agent.session and status.state == "online"
+        if beat and status.time < agent.status_time_ms:
+            return []
+        agent.session = status.session
+        agent.status_time_ms = max(agent.status_time_ms, status.time)
+        agent.online = status.state == "online"
+        return agent.told(status, now, backfill)
+
+    def age(self, now: float) -> None:
+        """Let time pass for what was sent."""
+        for agent in self._agents.values():
+            for epoch in agent.epochs.values():
+                epoch.age(now)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every long-running command shares: stopping cleanly, and serving HTTP beside its work."""
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+
+from rackwatt.wire.lifeline import parent_gone
+
+_log = logging.getLogger(__name__)
+
+
+def configure_logging(*, verbose: bool) -> None:
+    """One format for all processes, on standard error."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    for noisy in ("uvicorn.error", "uvicorn.access", "httpx", "httpcore", "mqtt", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+async def run_until_stopped(work: Callable[[], Awaitable[None]]) -> None:
+    """Do `work` until it ends, SIGINT or SIGTERM comes, or the supervisor is gone.
+
+    Raises:
+        BaseExceptionGroup: what `work` raised.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with asyncio.TaskGroup() as tasks:
+        worker = tasks.create_task(_then_stop(work, stop), name="work")
+        lifeline = tasks.create_task(_stop_when_orphaned(stop), name="lifeline")
+        await stop.wait()
+        worker.cancel()
+        lifeline.cancel()
+
+
+async def _then_stop(work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+    try:
+        await work()
+    finally:
+        stop.set()
+
+
+async def _stop_when_orphaned(stop: asyncio.Event) -> None:
+    await parent_gone()
+    _log.info("the supervisor is gone: stopping")
+    stop.set()
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture nothing."""
+        yield
+
+
+async def serve_http(app: Starlette, host: str, port: int) -> None:
+    """Serve `app` until cancelled; open streams are cut.
+
+    Raises:
+        OSError: the address is taken.
+    """
+    with contextlib.closing(_listen(host, port)) as listener:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            timeout_graceful_shutdown=1,
+            lifespan="off",
+        )
+        server = _Server(config)
+        task = asyncio.ensure_future(server.serve(sockets=[listener]))
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            server.should_exit = True
+            await task
+            raise
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or str(error)
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {reason}") from error
+    return listener
+
+
+def authorised(request: Request, token: str) -> bool:
+    """Whether a request carries `Authorization: Bearer <token>`."""
+    given = request.headers.get("authorization", "")
+    return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())

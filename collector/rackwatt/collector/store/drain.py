@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the spool to the store: decode, encode, write, and only then move the cursor."""
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from typing import Final, cast
+
+from rackwatt.collector.ingest.spool import STORE, Batch, DeadLetter, Record, Spool
+from rackwatt.collector.site import Site
+from rackwatt.collector.store.base import Row, Store, StoreRefused, StoreUnavailable
+from rackwatt.collector.store.rows import rows_of
+from rackwatt.wire.backoff import Backoff
+from rackwatt.wire.clock import Clock
+from rackwatt.wire.codec import Reason, decode_envelope, decode_readings
+from rackwatt.wire.readings import KINDS, Kind
+from rackwatt.wire.topics import Topic
+
+_log = logging.getLogger(__name__)
+
+BATCH_MESSAGES: Final = 2000
+
+
+class Drain:
+    """Moves messages from the spool's `store` cursor into a store.
+
+    Characteristics: a store that is down or slow holds up nothing but itself; a batch is written
+    again after a failure, and overwrites itself; rows that the store refuses become dead letters
+    with the store's own words.
+
+    Args:
+        spool: where messages come from.
+        store: where they go to, not started.
+        site: tells where each device sits.
+        clock: where the time comes from.
+    """
+
+    def __init__(self, spool: Spool, store: Store, site: Site, clock: Clock) -> None:
+        self._spool = spool
+        self._store = store
+        self._site = site
+        self._clock = clock
+        self.points = 0
+        self.up = False
+
+    async def run(self) -> None:
+        """Drain until cancelled."""
+        import asyncio
+
+        backoff = Backoff(first=0.5, cap=30.0)
+        try:
+            while True:
+                try:
+                    await self._store.start()
+                    await self._drain(backoff)
+                except (StoreUnavailable, StoreRefused) as error:
+                    self.up = False
+                    wait = backoff.next()
+                    _log.warning("store: %s; trying again in %.1f s", error, wait)
+                    await asyncio.sleep(wait)
+        finally:
+            await self._store.aclose()
+
+    async def _drain(self, backoff: Backoff) -> None:
+        after = self._spool.cursor(STORE)
+        self.up = True
+        while True:
+            await self._spool.wait(after, timeout=5.0)
+            records = await self._spool.read(after, BATCH_MESSAGES)
+            if not records:
+                continue
+            rows = [row for record in records for row in self._rows(record)]
+            result = await self._store.write(rows)
+            self.points += len(rows) - len(result.rejected)
+            self.up = True
+            backoff.reset()
+            await self._bury(result.rejected)
+            after = records[-1].id
+            self._spool.passed(STORE, after)
+
+    def _rows(self, record: Record) -> list[Row]:
+        topic = Topic.parse(record.topic)
+        if topic.last not in KINDS:
+            return []
+        kind = cast("Kind", topic.last)
+        envelope = decode_envelope(record.payload)
+        decoded = decode_readings(kind, envelope)
+        return rows_of(self._site, kind, topic.agent, envelope.time_ms, decoded.readings)
+
+    async def _bury(self, rejected: Sequence[tuple[Row, str]]) -> None:
+        if not rejected:
+            return
+        now = self._clock.now_ms()
+        letters = [
+            DeadLetter(
+                now,
+                row.measurement,
+                repr((row.tags, dict(row.fields), row.time_ms)).encode(),
+                Reason.REFUSED_BY_STORE,
+                reason,
+            )
+            for row, reason in rejected
+        ]
+        try:
+            await self._spool.append(Batch(deadletters=letters))
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"dead letters cannot be kept: {error}") from error
