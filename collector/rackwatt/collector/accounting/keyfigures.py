@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Key figures: ratios of sums over exactly the intervals in which both terms are known.
+
+The mean of ratios is never formed. A ratio carries its coverage, and is reported only above a
+minimum of it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import fsum
+from typing import Final
+
+from rackwatt.collector.accounting.vocabulary import RENEWABLE, UNKNOWN, total
+
+REPORTED_COVERAGE: Final = 0.95
+SIGNED_COVERAGE: Final = 0.99
+ON_SITE: Final = ("pv", "wind", "hydro", "genset")
+
+
+def boundary_energy(
+    *,
+    grid_import: float | None,
+    own_generation: float | None,
+    export: float | None,
+    stock_change: float | None,
+    campus: float | None,
+) -> float | None:
+    """Return ``E_DC``: what the data center took in, battery losses counted as overhead.
+
+    Args:
+        grid_import: Import, Wh.
+        own_generation: PV, wind, hydro and genset at their output, Wh.
+        export: Export, Wh.
+        stock_change: Change of what the battery holds, Wh.
+        campus: Energy to consumers outside the data center, Wh.
+
+    Returns:
+        Wh, ``None`` if one of them is unknown.
+    """
+    added = (grid_import, own_generation)
+    taken = total((export, stock_change, campus))
+    return total((*added, None if taken is None else -taken))
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A ratio of sums.
+
+    Attributes:
+        value: Over the intervals in which both terms are known; ``None`` if there are none.
+        coverage: Those intervals as a part of all, 0..1.
+        numerator: Sum over those intervals.
+        denominator: Sum over those intervals.
+    """
+
+    value: float | None
+    coverage: float
+    numerator: float
+    denominator: float
+
+    def reported(self, minimum: float = REPORTED_COVERAGE) -> float | None:
+        """Return the value, or ``None`` if too little of the period is covered."""
+        return self.value if self.coverage >= minimum else None
+
+
+def ratio_of_sums(terms: Iterable[tuple[float | None, float | None]]) -> Ratio:
+    """Return the ratio of the sums of (numerator, denominator) pairs, one pair per interval."""
+    pairs = list(terms)
+    known = [(over, under) for over, under in pairs if over is not None and under is not None]
+    over, under = fsum(pair[0] for pair in known), fsum(pair[1] for pair in known)
+    coverage = len(known) / len(pairs) if pairs else 0.0
+    return Ratio(over / under if under > 0.0 else None, coverage, over, under)
+
+
+@dataclass(frozen=True, slots=True)
+class PueInterval:
+    """What one interval adds to a PUE.
+
+    Attributes:
+        boundary: ``E_DC``, Wh.
+        it: ``E_IT``, Wh.
+        ups_open: At its end a UPS is discharging, or not yet recharged.
+    """
+
+    boundary: float | None
+    it: float | None
+    ups_open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pue:
+    """A PUE, its coverage, and why it is unknown if it is.
+
+    Attributes:
+        value: The ratio, ``None`` with a reason.
+        coverage: Part of the period in which both terms are known.
+        category: 1 = IT metered at the UPS output, 2 = PDU output, 3 = IT equipment input.
+        reason: ``ups_on_battery`` or ``coverage`` or ``no_it_load``; ``None`` with a value.
+    """
+
+    value: float | None
+    coverage: float
+    category: int | None
+    reason: str | None
+
+
+def pue(
+    intervals: Sequence[PueInterval],
+    category: int | None = None,
+    *,
+    ups_open_before: bool = False,
+    minimum: float = REPORTED_COVERAGE,
+) -> Pue:
+    """Return the PUE of a period.
+
+    Energy that a UPS gave from its own battery was bought in another interval. So a period that
+    starts or ends between a discharge and the recharge has no PUE; one that holds both has.
+
+    Args:
+        intervals: The period's intervals, in order.
+        category: Of the IT meters; see :func:`weakest_category`.
+        ups_open_before: A UPS was discharging or not recharged when the period began.
+        minimum: Coverage below which there is no value.
+    """
+    ratio = ratio_of_sums((interval.boundary, interval.it) for interval in intervals)
+    reason = None
+    if ups_open_before or (intervals and intervals[-1].ups_open):
+        reason = "ups_on_battery"
+    elif ratio.coverage < minimum:
+        reason = "coverage"
+    elif ratio.value is None:
+        reason = "no_it_load"
+    return Pue(None if reason else ratio.value, ratio.coverage, category, reason)
+
+
+def weakest_category(categories: Iterable[int]) -> int | None:
+    """Return the category of a site whose IT meters sit at several places: the weakest."""
+    return min(categories, default=None)
+
+
+def cue(carbon_grams: float | None, it_watt_hours: float | None) -> float | None:
+    """Return the carbon usage effectiveness, kg CO2e per kWh of IT; say which series it is of."""
+    if carbon_grams is None or not it_watt_hours:
+        return None
+    return carbon_grams / it_watt_hours
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Shares of the data center's consumption, 0..1; ``None`` = unknown.
+
+    Attributes:
+        renewable: Physical PV, wind and hydro, battery traced back.
+        grid: Physical import, contracted part included.
+        on_site: Own generation.
+        carbon_free: Renewable plus the grid's carbon-free part.
+        carbon: The rest.
+        contracted: Matched claims: a part of the grid share, never added to it.
+        unknown: Of unknown origin: in none of renewable, grid, on-site and contracted.
+    """
+
+    renewable: float | None = None
+    grid: float | None = None
+    on_site: float | None = None
+    carbon_free: float | None = None
+    carbon: float | None = None
+    contracted: float | None = None
+    unknown: float | None = None
+
+
+def shares(
+    origins: Mapping[str, float] | None,
+    grid_carbon_free_ratio: float | None,
+    contracted: float | None = None,
+) -> Shares:
+    """Form the shares that people read from the shares of the origins.
+
+    Args:
+        origins: Shares by origin, summing to 1; ``None`` if they cannot be known.
+        grid_carbon_free_ratio: The grid's carbon-free part, 0..1.
+        contracted: Matched claims as a part of ``E_DC``.
+    """
+    if origins is None:
+        return Shares()
+    renewable = fsum(origins.get(name, 0.0) for name in RENEWABLE)
+    grid = origins.get("grid", 0.0)
+    ratio = grid_carbon_free_ratio
+    # Without any grid energy it does not matter what the grid is made of.
+    traced = 0.0 if grid == 0.0 else None if ratio is None else grid * ratio
+    free = None if traced is None else renewable + traced
+    return Shares(
+        renewable=renewable,
+        grid=grid,
+        on_site=fsum(origins.get(name, 0.0) for name in ON_SITE),
+        carbon_free=free,
+        carbon=None if free is None else 1.0 - free,
+        contracted=None if contracted is None else min(contracted, grid),
+        unknown=origins.get(UNKNOWN, 0.0),
+    )

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Energies of intervals from one meter's register and power readings.
+
+The register comes first: its total is exact across any gap. Power gives the *shape* where the
+register is too coarse or silent, and stands in, marked as estimated, where there is no register.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from math import fsum
+from typing import Final
+
+from rackwatt.collector.accounting.power import MINIMUM_COVERAGE, PowerCurve, Reading
+from rackwatt.collector.accounting.registers import (
+    FINE_RATIO,
+    RegisterEvent,
+    RegisterSpec,
+    Step,
+    steps,
+)
+from rackwatt.collector.accounting.vocabulary import HOUR_MS, total
+
+_PART_HOUR_RATIO: Final = 0.05
+"""A part of an hour is scaled to its register only where the resolution is this fine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """The energy of one interval and how it was found.
+
+    Attributes:
+        watt_hours: Never negative; ``None`` if unknown.
+        estimated: Some of it is integrated power: no register spans it.
+        shape_estimated: Its sum is a register's, its place in time is not.
+        provisional: Integrated power, until its hour is closed and takes the register's sum.
+    """
+
+    watt_hours: float | None
+    estimated: bool = False
+    shape_estimated: bool = False
+    provisional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MeterData:
+    """One direction of one meter: readings sorted by time, at most one for each instant.
+
+    Attributes:
+        registers: Register values, Wh. To be exact at the edges, the readings just outside the
+            boundaries belong to it.
+        powers: Mean powers, W, each over the window that ends at its time.
+        spec: The register.
+        swaps: Times at which the meter is known to have been replaced.
+        parent: Power of the meter above, for the shape of a gap in which this one was silent.
+    """
+
+    registers: Sequence[Reading] = ()
+    powers: Sequence[Reading] = ()
+    spec: RegisterSpec = field(default_factory=RegisterSpec)
+    swaps: Sequence[int] = ()
+    parent: Sequence[Reading] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Curves:
+    steps: Sequence[Step]
+    ends: Sequence[int]
+    power: PowerCurve
+    parent: PowerCurve
+    spec: RegisterSpec
+
+
+def energies(
+    boundaries: Sequence[int], data: MeterData
+) -> tuple[list[Energy], list[RegisterEvent]]:
+    """Return the energy of each interval between boundaries, and the register's events.
+
+    Where the register's resolution exceeds 0.5 % of an interval's energy, power gives the shape.
+    An hour (UTC) that stands complete between the boundaries then sums up to its register; an
+    hour that does not is provisional. Pass whole hours for closed ones, single intervals else.
+
+    Args:
+        boundaries: Times in ms, ascending.
+        data: The meter.
+    """
+    power = PowerCurve(data.powers, data.spec.cadence_ms)
+    parent = PowerCurve(data.parent, data.spec.cadence_ms)
+    found, events = steps(data.registers, data.spec, power, data.swaps)
+    curves = _Curves(found, [step.end_ms for step in found], power, parent, data.spec)
+    spans = list(pairwise(boundaries))
+    result = [_from_register(start, end, curves) for start, end in spans]
+    resolution = data.spec.resolution_watt_hours
+    if resolution is None or not found:
+        return result, events
+    whole = [power.energy(start, end) for start, end in spans]
+    for group, closed in _hours(spans):
+        shaped = _shape_hour if closed else _shape_open
+        result[group] = shaped(result[group], whole[group], resolution)
+    return result, events
+
+
+def _from_register(start: int, end: int, curves: _Curves) -> Energy:
+    """Put an interval together from register steps, and power where there is none."""
+    pieces: list[Energy] = []
+    reached = start
+    for index in range(bisect_right(curves.ends, start), len(curves.steps)):
+        step = curves.steps[index]
+        if step.start_ms >= end:
+            break
+        if step.start_ms > reached:
+            pieces.append(Energy(curves.power.energy(reached, step.start_ms), estimated=True))
+        left, right = max(step.start_ms, start), min(step.end_ms, end)
+        pieces.append(_piece(step, left, right, curves))
+        reached = right
+    if reached < end:
+        pieces.append(Energy(curves.power.energy(reached, end), estimated=True))
+    energy = total(piece.watt_hours for piece in pieces)
+    return Energy(
+        energy,
+        estimated=energy is not None and any(piece.estimated for piece in pieces),
+        shape_estimated=energy is not None and any(piece.shape_estimated for piece in pieces),
+    )
+
+
+def _piece(step: Step, left: int, right: int, curves: _Curves) -> Energy:
+    """Return the part of a register step that lies between two instants of it."""
+    if step.watt_hours is None:
+        return Energy(curves.power.energy(left, right), estimated=True)
+    span = step.end_ms - step.start_ms
+    flat = (right - left) / span
+    if span <= 2 * curves.spec.cadence_ms:
+        return Energy(step.watt_hours * flat)
+    if (left, right) == (step.start_ms, step.end_ms):
+        return Energy(step.watt_hours)
+    for curve in (curves.power, curves.parent):
+        part = _part(curve, step, left, right)
+        if part is not None:
+            return Energy(step.watt_hours * part, shape_estimated=True)
+    return Energy(step.watt_hours * flat, shape_estimated=True)
+
+
+def _part(curve: PowerCurve, step: Step, left: int, right: int) -> float | None:
+    """Return which part of a step's energy lies between two instants, by a curve's shape.
+
+    Small holes of the curve take its mean, so that the parts of a step sum to 1.
+    """
+    span = step.end_ms - step.start_ms
+    energy, covered = curve.integral(step.start_ms, step.end_ms)
+    if energy <= 0.0 or covered < MINIMUM_COVERAGE * span:
+        return None
+    mean = energy / covered
+    part, part_covered = curve.integral(left, right)
+    return (part + mean * (right - left - part_covered)) / (mean * span)
+
+
+def _hours(spans: Sequence[tuple[int, int]]) -> list[tuple[slice, bool]]:
+    """Group intervals by hour; say of each group whether it is the complete hour."""
+    groups: list[tuple[slice, bool]] = []
+    first = 0
+    for index, (_, end) in enumerate(spans):
+        hour = spans[first][0] // HOUR_MS
+        last = index + 1 == len(spans) or spans[index + 1][0] // HOUR_MS != hour
+        if last:
+            complete = spans[first][0] == hour * HOUR_MS and end == (hour + 1) * HOUR_MS
+            groups.append((slice(first, index + 1), complete))
+            first = index + 1
+    return groups
+
+
+def _shape_open(
+    counted: Sequence[Energy], integrated: Sequence[float | None], resolution: float
+) -> list[Energy]:
+    """Take integrated power where the register is too coarse; its sum comes with the hour."""
+    result: list[Energy] = []
+    for energy, power in zip(counted, integrated, strict=True):
+        best = energy.watt_hours if power is None else power
+        if best is None or energy.estimated or resolution <= FINE_RATIO * best:
+            result.append(energy)
+        elif power is None:
+            result.append(replace(energy, shape_estimated=True))
+        else:
+            result.append(Energy(power, provisional=True))
+    return result
+
+
+def _shape_hour(
+    counted: Sequence[Energy], integrated: Sequence[float | None], resolution: float
+) -> list[Energy]:
+    """Shape a closed hour by power so that it sums up to its register, if that is too coarse."""
+    exact = [
+        index
+        for index, energy in enumerate(counted)
+        if energy.watt_hours is not None and not energy.estimated
+    ]
+    whole = fsum(counted[index].watt_hours or 0.0 for index in exact)
+    if not exact or resolution * len(exact) <= FINE_RATIO * whole:
+        return list(counted)
+    if len(exact) < len(counted) and resolution > _PART_HOUR_RATIO * whole:
+        # A few minutes of a coarse register say less about their sum than power does.
+        return [
+            replace(item, provisional=False, estimated=item.provisional or item.estimated)
+            for item in _shape_open(counted, integrated, resolution)
+        ]
+    result = list(counted)
+    weights = {index: _weight(counted[index], integrated[index]) for index in exact}
+    weight = fsum(weights.values())
+    for index in exact:
+        if weight > 0.0:
+            result[index] = replace(
+                counted[index],
+                watt_hours=whole * weights[index] / weight,
+                shape_estimated=counted[index].shape_estimated or integrated[index] is None,
+            )
+    return result
+
+
+def _weight(counted: Energy, integrated: float | None) -> float:
+    return (counted.watt_hours or 0.0) if integrated is None else integrated

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integrated power: the fallback for registers, and the shape of what they sum up."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import fsum
+from typing import Final
+
+from rackwatt.collector.accounting.vocabulary import HOUR_MS
+
+MINIMUM_COVERAGE: Final = 0.9
+"""Below this part of an interval, its integrated power is not taken for the whole."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Reading:
+    """One value of one field of one meter at its own time (ms since 1970, UTC)."""
+
+    time_ms: int
+    value: float
+
+
+class PowerCurve:
+    """Mean powers over the windows in which they were measured.
+
+    A power reading at t is the mean over the window that ends at t. The window reaches back to
+    the reading before, if that is at most two cadences away, else one cadence; what no window
+    covers is unknown.
+
+    Args:
+        readings: Powers in W, sorted by time, at most one for each instant.
+        cadence_ms: How often the meter reports.
+    """
+
+    __slots__ = ("_ends", "_starts", "_watts")
+
+    def __init__(self, readings: Sequence[Reading], cadence_ms: int) -> None:
+        self._ends = [reading.time_ms for reading in readings]
+        self._watts = [reading.value for reading in readings]
+        self._starts: list[int] = []
+        for index, end in enumerate(self._ends):
+            before = self._ends[index - 1] if index else end - cadence_ms
+            near = end - before <= 2 * cadence_ms
+            self._starts.append(before if near else end - cadence_ms)
+
+    def __bool__(self) -> bool:
+        return bool(self._ends)
+
+    def integral(self, start_ms: int, end_ms: int) -> tuple[float, int]:
+        """Return the energy in Wh of the covered part of a span, and that part in ms."""
+        pieces: list[float] = []
+        covered = 0
+        for index in range(bisect_right(self._ends, start_ms), len(self._ends)):
+            left = max(self._starts[index], start_ms)
+            right = min(self._ends[index], end_ms)
+            if self._starts[index] >= end_ms:
+                break
+            pieces.append(self._watts[index] * (right - left) / HOUR_MS)
+            covered += right - left
+        return fsum(pieces), covered
+
+    def energy(self, start_ms: int, end_ms: int) -> float | None:
+        """Return the energy in Wh of a span, ``None`` if too little of it is covered.
+
+        A small uncovered part (see :data:`MINIMUM_COVERAGE`) takes the mean of the rest.
+        """
+        span = end_ms - start_ms
+        energy, covered = self.integral(start_ms, end_ms)
+        if covered <= 0 or covered < MINIMUM_COVERAGE * span:
+            return None
+        return energy if covered == span else energy * span / covered
+
+    def peak(self, start_ms: int, end_ms: int) -> float | None:
+        """Return the greatest power read in a closed span, in W, ``None`` if none was."""
+        first, last = bisect_left(self._ends, start_ms), bisect_right(self._ends, end_ms)
+        return max(self._watts[first:last], default=None)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cumulative registers: from values to energy steps, and what happened in between.
+
+A register that goes backwards rolled over (the step then fits its modulus), was reset, or sits in
+another meter now. None of these is negative energy, and each is an event.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, Literal
+
+from rackwatt.collector.accounting.power import PowerCurve, Reading
+from rackwatt.collector.accounting.vocabulary import HOUR_MS
+
+DEFAULT_CADENCE_MS: Final = 10_000
+
+FINE_RATIO: Final = 0.005
+"""A register is fine where its resolution is at most this part of the energy it measures."""
+
+_ROLL_OVER_MARGIN: Final = 2.0
+"""A roll-over may hold this many times the energy of the greatest power around it."""
+
+_JUMP_MARGIN: Final = 10.0
+"""A forward step above this many times what the greatest power could do is another meter's."""
+
+_ROLL_OVER_PART: Final = 0.05
+"""Without any power reading, a roll-over is believed up to this part of the modulus."""
+
+Happening = Literal["roll_over", "reset", "swap"]
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterSpec:
+    """What is known of a register.
+
+    Attributes:
+        cadence_ms: How often it is read.
+        modulus_watt_hours: Where it wraps to 0, ``None`` if it is not known to.
+        resolution_watt_hours: Its smallest step, ``None`` if not known: taken as fine.
+    """
+
+    cadence_ms: int = DEFAULT_CADENCE_MS
+    modulus_watt_hours: float | None = None
+    resolution_watt_hours: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterEvent:
+    """A register did not simply count on. ``time_ms`` is that of the reading after."""
+
+    time_ms: int
+    code: Happening
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The energy in Wh between two neighbouring readings, ``None`` where the register broke."""
+
+    start_ms: int
+    end_ms: int
+    watt_hours: float | None
+
+
+def advance(
+    before: Reading, after: Reading, spec: RegisterSpec, peak_watts: float | None
+) -> tuple[float | None, Happening | None]:
+    """Return the energy between two readings of a register, and what happened to it.
+
+    Args:
+        before: The earlier reading, Wh.
+        after: The later reading, Wh.
+        spec: The register.
+        peak_watts: The greatest power read around the two, if any was.
+
+    Returns:
+        Energy in Wh (never negative), or ``None`` after a reset or a swap; and the event, if any.
+    """
+    slack = 2.0 * (spec.resolution_watt_hours or 0.0)
+    possible = (peak_watts or 0.0) * (after.time_ms - before.time_ms) / HOUR_MS
+    delta = after.value - before.value
+    if delta >= 0.0:
+        if possible > 0.0 and delta > _JUMP_MARGIN * possible + slack:
+            return None, "swap"
+        return delta, None
+    modulus = spec.modulus_watt_hours
+    if modulus is not None and after.value >= 0.0 and before.value < modulus:
+        wrapped = modulus - before.value + after.value
+        limit = _ROLL_OVER_MARGIN * possible if possible > 0.0 else _ROLL_OVER_PART * modulus
+        if wrapped <= limit + slack:
+            return wrapped, "roll_over"
+    return None, "reset"
+
+
+def steps(
+    readings: Sequence[Reading],
+    spec: RegisterSpec,
+    power: PowerCurve,
+    swaps: Sequence[int] = (),
+) -> tuple[list[Step], list[RegisterEvent]]:
+    """Return the energy steps of a register and its events.
+
+    Args:
+        readings: Register values in Wh, sorted by time, at most one for each instant.
+        spec: The register.
+        power: The power of the same meter and direction, to judge what is possible.
+        swaps: Times at which the meter is known to have been replaced.
+    """
+    found: list[Step] = []
+    events: list[RegisterEvent] = []
+    margin = 2 * spec.cadence_ms
+    for before, after in pairwise(readings):
+        energy: float | None = None
+        code: Happening | None = "swap"
+        if not any(before.time_ms < swap <= after.time_ms for swap in swaps):
+            peak = power.peak(before.time_ms - margin, after.time_ms + margin)
+            energy, code = advance(before, after, spec, peak)
+        found.append(Step(before.time_ms, after.time_ms, energy))
+        if code is not None:
+            events.append(RegisterEvent(after.time_ms, code, before.value, after.value))
+    return found, events

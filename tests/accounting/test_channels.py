@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Roles become terms."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rackwatt.collector.accounting.channels import CHARGE, DISCHARGE, FORWARD, OUTPUT, REVERSE, taps
+
+
+@dataclass(frozen=True)
+class Term:
+    meter_id: str
+    sign: int = 1
+
+
+@dataclass(frozen=True)
+class Terms:
+    roles: Mapping[str, tuple[Term, ...]]
+    pue_category: int | None = 2
+
+
+def test_roles_become_terms() -> None:
+    terms = Terms({"grid": (Term("g"),), "battery": (Term("b"),), "it": (Term("p2"), Term("p1"))})
+    found = [(tap.flow, tap.device, tap.channel, tap.optional) for tap in taps(terms)]
+    assert found == [
+        ("charge", "b", CHARGE, False),
+        ("discharge", "b", DISCHARGE, False),
+        ("export", "g", REVERSE, True),
+        ("grid", "g", FORWARD, False),
+        ("it", "p1", FORWARD, False),
+        ("it", "p2", FORWARD, False),
+    ]
+
+
+def test_it_at_the_output_of_a_ups() -> None:
+    terms = Terms({"it": (Term("ups"),), "losses": (Term("ups"), Term("ups", -1))}, pue_category=1)
+    found = [(tap.flow, tap.channel, tap.sign) for tap in taps(terms, {"ups"})]
+    assert found == [("it", OUTPUT, 1), ("losses", OUTPUT, -1), ("losses", FORWARD, 1)]
+    assert [tap.channel for tap in taps(terms)] == [FORWARD] * 3
