@@ -85,7 +85,7 @@ class Drain:
         kind = cast("Kind", topic.last)
         envelope = decode_envelope(record.payload)
         decoded = decode_readings(kind, envelope)
-        return rows_of(self._site, kind, topic.agent, envelope.time_ms, decoded.readings)
+        return rows_of(self._site, kind, topic.agent, decoded.readings)
 
     async def _bury(self, rejected: Sequence[tuple[Row, str]]) -> None:
         if not rejected:
