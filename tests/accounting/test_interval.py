@@ -235,7 +235,7 @@ def test_export_and_campus_leave_with_the_bus_mix() -> None:
     assert row.origins["pv"] == 75.0
 
 
-ENERGY = st.floats(0.0, 1e6)
+ENERGY = st.just(0.0) | st.floats(1e-3, 1e6)
 FLOWS = st.builds(
     Flows,
     st.fixed_dictionaries({"pv": ENERGY, "wind": ENERGY, "grid": ENERGY}),
