@@ -182,7 +182,8 @@ class Node:
 
     def _enumerate(self) -> None:
         """Find the GPUs by index; one that refuses is looked for again, the others go on."""
-        driver = self._text(self._nvml.nvmlSystemGetDriverVersion)
+        nvml = self._nvml
+        driver = self._text(lambda: nvml.nvmlSystemGetDriverVersion())  # noqa: PLW0108 - may lack it
         seen: set[str] = set()
         unread: set[int] = set()
         for index in range(self._nvml.nvmlDeviceGetCount()):
@@ -198,8 +199,7 @@ class Node:
                 gpu = Gpu(f"{self._name}/{uuid}", uuid, self._new_backoff())
                 self._gpus[uuid] = gpu
             if gpu.handle is None and not gpu.lost:
-                gpu.name = self._text(self._nvml.nvmlDeviceGetName, handle)
-                gpu.serial = self._text(self._nvml.nvmlDeviceGetSerial, handle)
+                self._identify(gpu, handle)
             gpu.handle = handle
         for uuid, gpu in self._gpus.items():
             if uuid not in seen and not gpu.lost:
@@ -225,9 +225,14 @@ class Node:
             text = f"GPU {index} of {self._name} cannot be read: {explain(code)}"
             self._report(self._name, Event("gpu_lost", "critical", text))
 
-    def _text(self, call: Callable[..., str], *args: Handle) -> str:
+    def _identify(self, gpu: Gpu, handle: Handle) -> None:
+        gpu.name = self._text(lambda: self._nvml.nvmlDeviceGetName(handle))
+        gpu.serial = self._text(lambda: self._nvml.nvmlDeviceGetSerial(handle))
+
+    def _text(self, call: Callable[[], str]) -> str:
+        """What `call` says, or "" where the driver or the binding does not say."""
         try:
-            return call(*args)
+            return call()
         except self._text_errors as error:
             code = code_of(error)
             if code in DRIVER_GONE:
