@@ -15,7 +15,7 @@ from rackwatt.agents.settings import Loaded, load_config
 from rackwatt.agents.source import ProbeRow, StartError
 from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.config import ConfigErrors
-from rackwatt.wire.lifeline import parent_gone
+from rackwatt.wire.lifeline import parent_gone, supervised
 from rackwatt.wire.outbox import Outbox
 
 _EPILOG = """\
@@ -155,8 +155,9 @@ def make_agent(loaded: Loaded) -> Agent:
 async def _run(loaded: Sequence[Loaded]) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    # Ctrl-C reaches the whole process group: under a supervisor, that one says when to stop.
+    loop.add_signal_handler(signal.SIGINT, stop.set if not supervised() else lambda: None)
     code = 0
     try:
         await _run_until(stop, loaded)

@@ -13,7 +13,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from rackwatt.wire.lifeline import parent_gone
+from rackwatt.wire.lifeline import parent_gone, supervised
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +36,9 @@ async def run_until_stopped(work: Callable[[], Awaitable[None]]) -> None:
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    # Ctrl-C reaches the whole process group: under a supervisor, that one says when to stop.
+    loop.add_signal_handler(signal.SIGINT, stop.set if not supervised() else lambda: None)
     async with asyncio.TaskGroup() as tasks:
         worker = tasks.create_task(_then_stop(work, stop), name="work")
         lifeline = tasks.create_task(_stop_when_orphaned(stop), name="lifeline")

@@ -13,6 +13,11 @@ from typing import Final
 VARIABLE: Final = "RACKWATT_LIFELINE_FD"
 
 
+def supervised() -> bool:
+    """Whether a supervisor started this process."""
+    return VARIABLE in os.environ
+
+
 async def parent_gone() -> None:
     """Wait until the supervisor is gone; for ever when there is none."""
     number = os.environ.get(VARIABLE)

@@ -48,7 +48,7 @@ class Places(Protocol):
         """The site's name in topics."""
 
     @property
-    def hall_ids(self) -> Sequence[str]:
+    def halls_ids(self) -> Sequence[str]:
         """The halls' names, without `site`."""
 
     def hall_of_agent(self, agent: str) -> str | None:
@@ -146,7 +146,7 @@ class Ingest:
             self._reject(batch, message, now, Reject(Reason.WRONG_SITE, detail))
             return False
         expected = self._places.hall_of_agent(topic.agent)
-        known = topic.hall == "site" or topic.hall in self._places.hall_ids
+        known = topic.hall == "site" or topic.hall in self._places.halls_ids
         if not known or (expected is not None and expected != topic.hall):
             belongs = f"belongs to {expected!r}" if expected else "is not in the site file"
             detail = f"agent {topic.agent!r} speaks from hall {topic.hall!r}, which {belongs}"

@@ -8,6 +8,7 @@ watch's state. Two cursors read it, `store` and `accountant`; what both have pas
 import asyncio
 import json
 import sqlite3
+import uuid
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
   id INTEGER PRIMARY KEY AUTOINCREMENT, received_ms INTEGER NOT NULL, topic TEXT NOT NULL,
   payload BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS identity (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY, id INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS watch (
   agent TEXT NOT NULL, epoch INTEGER NOT NULL, hall TEXT NOT NULL, introduced INTEGER NOT NULL,
@@ -105,6 +107,8 @@ class Spool:
         self._cursors = dict.fromkeys(consumers, 0)
         self._trimmed = 0
         self._bytes = 0
+        self.identity = ""
+        """Made with the file: a reader that kept a cursor knows whether it is still the same log."""
         self.last_id = 0
         self.deadletters = 0
         self.lost = 0
@@ -126,6 +130,8 @@ class Spool:
         return connect(self._path, read_only=True)
 
     def _load(self, db: sqlite3.Connection) -> list[AgentWatch]:
+        db.execute("INSERT OR IGNORE INTO identity VALUES (1, ?)", (uuid.uuid4().hex,))
+        self.identity = db.execute("SELECT id FROM identity").fetchone()[0]
         for name in self._cursors:
             db.execute("INSERT OR IGNORE INTO cursors VALUES (?, 0)", (name,))
         saved = dict(db.execute("SELECT name, id FROM cursors").fetchall())

@@ -124,6 +124,11 @@ def app(state: CollectorState, spool: Spool, ingest: Ingest, token: str) -> Star
             return PlainTextResponse("ok\n")
         return PlainTextResponse("not connected to the broker\n", status_code=503)
 
+    async def identity(request: Request) -> Response:
+        if not authorised(request, token):
+            return PlainTextResponse("unauthorised: send the internal token\n", status_code=401)
+        return JSONResponse({"spool": spool.identity})
+
     async def read_spool(request: Request) -> Response:
         if not authorised(request, token):
             return PlainTextResponse("unauthorised: send the internal token\n", status_code=401)
@@ -149,6 +154,7 @@ def app(state: CollectorState, spool: Spool, ingest: Ingest, token: str) -> Star
             Route("/metrics", metrics),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
+            Route("/internal/identity", identity),
             Route("/internal/spool", read_spool),
             Route("/internal/state", internal_state),
         ]

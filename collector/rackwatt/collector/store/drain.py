@@ -55,7 +55,8 @@ class Drain:
                     await self._drain(backoff)
                 except (StoreUnavailable, StoreRefused) as error:
                     self.up = False
-                    wait = backoff.next()
+                    asked = getattr(error, "retry_after", None)
+                    wait = max(backoff.next(), asked or 0.0)
                     _log.warning("store: %s; trying again in %.1f s", error, wait)
                     await asyncio.sleep(wait)
         finally:
@@ -71,7 +72,7 @@ class Drain:
                 continue
             rows = [row for record in records for row in self._rows(record)]
             result = await self._store.write(rows)
-            self.points += len(rows) - len(result.rejected)
+            self.points += result.written
             self.up = True
             backoff.reset()
             await self._bury(result.rejected)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The newest reading of every device, and what the page shows of racks, GPUs and machines."""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rackwatt.collector.site import Rack, Site
+from rackwatt.wire.codec import ReceivedReading
+from rackwatt.wire.readings import Kind
+from rackwatt.wire.sample import Event
+
+FRESH_MS: Final = 30_000
+"""An older value is not shown as the present one."""
+_EVENTS: Final = 20
+
+
+@dataclass(slots=True)
+class _Latest:
+    time_ms: int
+    values: Mapping[str, float | None]
+
+
+class Devices:
+    """What each device said last.
+
+    Characteristics: a reading that is older than the one at hand changes nothing, so replays do
+    no harm; memory is bounded by the number of devices.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._latest: dict[Kind, dict[str, _Latest]] = {}
+        self._events: deque[tuple[int, str, Event]] = deque(maxlen=_EVENTS)
+
+    def observe(self, kind: Kind, reading: ReceivedReading) -> None:
+        """Take one reading."""
+        if reading.event is not None:
+            self._events.append((reading.time_ms, reading.device, reading.event))
+            return
+        latest = self._latest.setdefault(kind, {})
+        known = latest.get(reading.device)
+        if known is None or known.time_ms <= reading.time_ms:
+            latest[reading.device] = _Latest(reading.time_ms, reading.values)
+
+    def value(self, kind: Kind, device: str, field: str, now_ms: int) -> float | None:
+        """A value that is fresh enough to be shown, else None."""
+        latest = self._latest.get(kind, {}).get(device)
+        if latest is None or now_ms - latest.time_ms > FRESH_MS:
+            return None
+        return latest.values.get(field)
+
+    def _fresh(self, kind: Kind, now_ms: int) -> dict[str, Mapping[str, float | None]]:
+        return {
+            device: latest.values
+            for device, latest in self._latest.get(kind, {}).items()
+            if now_ms - latest.time_ms <= FRESH_MS
+        }
+
+    def racks(self, now_ms: int) -> list[dict[str, Any]]:
+        """Power and temperatures of every rack; a rack with a silent PDU has no power."""
+        gpus = self._gpus_by_node(now_ms)
+        return [self._rack(rack, gpus, now_ms) for rack in self._site.racks_at(now_ms)]
+
+    def _rack(self, rack: Rack, gpus: Mapping[str, tuple[int, int]], now_ms: int) -> dict[str, Any]:
+        powers = [self.value("power", pdu, "power_watts", now_ms) for pdu in rack.pdus]
+        counts = [gpus.get(node, (0, 0)) for node in rack.nodes]
+        return {
+            "id": rack.id,
+            "row": rack.row,
+            "hall": rack.hall,
+            "power_watts": total(powers),
+            "inlet_celsius": self._probe(rack, "inlet", now_ms),
+            "outlet_celsius": self._probe(rack, "outlet", now_ms),
+            "gpus": sum(known for known, _ in counts),
+            "gpus_up": sum(up for _, up in counts),
+        }
+
+    def _probe(self, rack: Rack, position: str, now_ms: int) -> float | None:
+        device = rack.sensors.get(position)
+        if device is None:
+            return None
+        return self.value("climate", device, "temperature_celsius", now_ms)
+
+    def _gpus_by_node(self, now_ms: int) -> dict[str, tuple[int, int]]:
+        """Node to GPUs ever seen and GPUs with a fresh power."""
+        counts: dict[str, tuple[int, int]] = {}
+        for device, latest in self._latest.get("gpu", {}).items():
+            node = device.partition("/")[0]
+            known, up = counts.get(node, (0, 0))
+            fresh = now_ms - latest.time_ms <= FRESH_MS
+            alive = fresh and latest.values.get("power_watts") is not None
+            counts[node] = (known + 1, up + alive)
+        return counts
+
+    def _is_here(self, device: str, now_ms: int) -> bool:
+        """Whether a GPU or host is a machine beside the site: its rack is not in the site file."""
+        return self._site.place(device, now_ms) is None
+
+    def gpus(self, now_ms: int) -> dict[str, Any]:
+        """The fleet: the GPUs that stand in the site's racks."""
+        known = [
+            device for device in self._latest.get("gpu", {}) if not self._is_here(device, now_ms)
+        ]
+        fresh = self._fresh("gpu", now_ms)
+        values = [fresh[device] for device in known if device in fresh]
+        reporting = [item for item in values if item.get("power_watts") is not None]
+        return {
+            "total": len(known),
+            "reporting": len(reporting),
+            "power_watts": total(item["power_watts"] for item in reporting),
+            "utilization": mean(item.get("utilization_ratio") for item in values),
+            "temperature_max_celsius": largest(item.get("temperature_celsius") for item in values),
+            "simulated": len(known) if self._site.simulated else 0,
+        }
+
+    def real_gpus(self, now_ms: int) -> list[dict[str, Any]]:
+        """GPUs of machines beside the site: this one's, read for real."""
+        return [
+            {
+                "device": device,
+                "power_watts": values.get("power_watts"),
+                "temperature_celsius": values.get("temperature_celsius"),
+                "utilization": values.get("utilization_ratio"),
+            }
+            for device, values in sorted(self._fresh("gpu", now_ms).items())
+            if self._is_here(device, now_ms)
+        ]
+
+    def hosts(self, now_ms: int) -> list[dict[str, Any]]:
+        """Servers as their operating systems see them."""
+        return [
+            {
+                "device": device,
+                "cpu_ratio": values.get("cpu_utilization_ratio"),
+                "memory_used_bytes": values.get("memory_used_bytes"),
+                "memory_total_bytes": values.get("memory_total_bytes"),
+                "temperature_celsius": values.get("temperature_celsius"),
+                "power_watts": values.get("power_watts"),
+            }
+            for device, values in sorted(self._fresh("host", now_ms).items())
+        ]
+
+    def coolant(self, now_ms: int) -> list[dict[str, Any]]:
+        """Coolant loops."""
+        return [
+            {
+                "device": device,
+                "supply_celsius": values.get("supply_temperature_celsius"),
+                "return_celsius": values.get("return_temperature_celsius"),
+                "flow_lps": values.get("flow_liters_per_second"),
+                "heat_watts": values.get("heat_watts"),
+            }
+            for device, values in sorted(self._fresh("coolant", now_ms).items())
+        ]
+
+    def events(self) -> list[dict[str, Any]]:
+        """The newest events, the newest first."""
+        return [
+            {
+                "time": time_ms,
+                "device": device,
+                "code": event.code,
+                "severity": event.severity,
+                "text": event.text,
+            }
+            for time_ms, device, event in sorted(
+                self._events, key=lambda item: item[0], reverse=True
+            )
+        ]
+
+
+def total(values: Iterable[float | None]) -> float | None:
+    """The sum, or None when there is nothing or anything is unknown."""
+    known = list(values)
+    if not known or any(value is None for value in known):
+        return None
+    return math.fsum(value for value in known if value is not None)
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of what is known, or None."""
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def largest(values: Iterable[float | None]) -> float | None:
+    """The largest of what is known, or None."""
+    return max((value for value in values if value is not None), default=None)
