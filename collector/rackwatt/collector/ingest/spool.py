@@ -108,7 +108,7 @@ class Spool:
         self._trimmed = 0
         self._bytes = 0
         self.identity = ""
-        """Made with the file: a reader that kept a cursor knows whether it is still the same log."""
+        """Made with the file: tells a reader with a cursor whether it is still the same log."""
         self.last_id = 0
         self.deadletters = 0
         self.lost = 0

@@ -2,7 +2,7 @@
 """`rackwatt collect`: MQTT to spool to store, and the spool's door for the accountant."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,6 +30,8 @@ from rackwatt.wire.session import BrokerSettings
 
 SPOOL_READ_MESSAGES: Final = 2000
 _LONG_POLL_SECONDS: Final = 10.0
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +76,14 @@ async def collect(site: Site, store: Store, options: CollectOptions, clock: Cloc
     ingest.watch.restore(watches)
     drain = Drain(spool, store, site, clock)
     state = CollectorState(known_of(site), ingest, spool, drain, clock)
+    door = Door(state, spool, ingest, options.token)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(ingest.run(), name="ingest")
             tasks.create_task(drain.run(), name="drain")
             tasks.create_task(_measure(state, clock), name="measure")
             tasks.create_task(
-                serve_http(app(state, spool, ingest, options.token), options.host, options.port),
+                serve_http(door.app(), options.host, options.port),
                 name="http",
             )
     finally:
@@ -108,54 +111,72 @@ class _Families(Collector):
         return self._state.families()
 
 
-def app(state: CollectorState, spool: Spool, ingest: Ingest, token: str) -> Starlette:
-    """The collector's HTTP side: metrics, health, and the spool for the accountant."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Families(state))
+class Door:
+    """The collector's HTTP side: metrics, health, and the spool for the accountant.
 
-    async def metrics(_: Request) -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    Args:
+        state: metrics and state.
+        spool: the log.
+        ingest: tells whether the broker is there.
+        token: what the accountant must show.
+    """
 
-    async def healthz(_: Request) -> Response:
+    def __init__(self, state: CollectorState, spool: Spool, ingest: Ingest, token: str) -> None:
+        self._state = state
+        self._spool = spool
+        self._ingest = ingest
+        self._token = token
+        self._registry = CollectorRegistry()
+        self._registry.register(_Families(state))
+
+    def app(self) -> Starlette:
+        """The application."""
+        return Starlette(
+            routes=[
+                Route("/metrics", self._metrics),
+                Route("/healthz", self._healthz),
+                Route("/readyz", self._readyz),
+                Route("/internal/identity", self._guarded(self._identity)),
+                Route("/internal/spool", self._guarded(self._read_spool)),
+                Route("/internal/state", self._guarded(self._internal_state)),
+            ]
+        )
+
+    def _guarded(self, handler: Handler) -> Handler:
+        async def guarded(request: Request) -> Response:
+            if not authorised(request, self._token):
+                text = "unauthorised: send the internal token\n"
+                return PlainTextResponse(text, status_code=401)
+            return await handler(request)
+
+        return guarded
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def _healthz(self, _: Request) -> Response:
         return PlainTextResponse("ok\n")
 
-    async def readyz(_: Request) -> Response:
-        if ingest.session.connected.is_set():
+    async def _readyz(self, _: Request) -> Response:
+        if self._ingest.session.connected.is_set():
             return PlainTextResponse("ok\n")
         return PlainTextResponse("not connected to the broker\n", status_code=503)
 
-    async def identity(request: Request) -> Response:
-        if not authorised(request, token):
-            return PlainTextResponse("unauthorised: send the internal token\n", status_code=401)
-        return JSONResponse({"spool": spool.identity})
+    async def _identity(self, _: Request) -> Response:
+        return JSONResponse({"spool": self._spool.identity})
 
-    async def read_spool(request: Request) -> Response:
-        if not authorised(request, token):
-            return PlainTextResponse("unauthorised: send the internal token\n", status_code=401)
+    async def _read_spool(self, request: Request) -> Response:
         try:
             after = int(request.query_params.get("after", ""))
-            limit = min(SPOOL_READ_MESSAGES, int(request.query_params.get("limit", "2000")))
+            limit = int(request.query_params.get("limit", str(SPOOL_READ_MESSAGES)))
         except ValueError:
             return PlainTextResponse("after and limit must be integers\n", status_code=400)
         # The accountant has booked all up to `after`, durably: that is its cursor.
-        spool.passed(ACCOUNTANT, min(after, spool.last_id))
-        if spool.last_id <= after:
-            await spool.wait(after, _LONG_POLL_SECONDS)
-        records = await spool.read(after, limit)
+        self._spool.passed(ACCOUNTANT, min(after, self._spool.last_id))
+        if self._spool.last_id <= after:
+            await self._spool.wait(after, _LONG_POLL_SECONDS)
+        records = await self._spool.read(after, min(limit, SPOOL_READ_MESSAGES))
         return Response(frames.pack(records), media_type=frames.MEDIA_TYPE)
 
-    async def internal_state(request: Request) -> Response:
-        if not authorised(request, token):
-            return PlainTextResponse("unauthorised: send the internal token\n", status_code=401)
-        return JSONResponse(state.summary())
-
-    return Starlette(
-        routes=[
-            Route("/metrics", metrics),
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-            Route("/internal/identity", identity),
-            Route("/internal/spool", read_spool),
-            Route("/internal/state", internal_state),
-        ]
-    )
+    async def _internal_state(self, _: Request) -> Response:
+        return JSONResponse(self._state.summary())

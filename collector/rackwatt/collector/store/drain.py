@@ -4,7 +4,7 @@
 import logging
 import sqlite3
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final
 
 from rackwatt.collector.ingest.spool import STORE, Batch, DeadLetter, Record, Spool
 from rackwatt.collector.site import Site
@@ -13,7 +13,7 @@ from rackwatt.collector.store.rows import rows_of
 from rackwatt.wire.backoff import Backoff
 from rackwatt.wire.clock import Clock
 from rackwatt.wire.codec import Reason, decode_envelope, decode_readings
-from rackwatt.wire.readings import KINDS, Kind
+from rackwatt.wire.readings import KINDS
 from rackwatt.wire.topics import Topic
 
 _log = logging.getLogger(__name__)
@@ -83,10 +83,8 @@ class Drain:
         topic = Topic.parse(record.topic)
         if topic.last not in KINDS:
             return []
-        kind = cast("Kind", topic.last)
-        envelope = decode_envelope(record.payload)
-        decoded = decode_readings(kind, envelope)
-        return rows_of(self._site, kind, topic.agent, decoded.readings)
+        decoded = decode_readings(topic.last, decode_envelope(record.payload))
+        return rows_of(self._site, topic.last, topic.agent, decoded.readings)
 
     async def _bury(self, rejected: Sequence[tuple[Row, str]]) -> None:
         if not rejected:
