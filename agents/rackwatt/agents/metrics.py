@@ -1,13 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent's own Prometheus metrics."""
 
+from collections.abc import Sequence
+from typing import Final
+
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from rackwatt.agents.agent import Agent
+from rackwatt.wire.metrics import MetricSpec
+
+ROUNDS: Final = MetricSpec("rackwatt_agent_rounds_total", "counter", "Sampling rounds.")
+SKIPPED: Final = MetricSpec(
+    "rackwatt_agent_ticks_skipped_total",
+    "counter",
+    "Rounds left out because the one before took too long.",
+)
+SENT: Final = MetricSpec(
+    "rackwatt_agent_messages_sent_total",
+    "counter",
+    "Messages that the broker acknowledged, replays included.",
+)
+REPLAYED: Final = MetricSpec(
+    "rackwatt_agent_messages_replayed_total", "counter", "Messages sent again on request."
+)
+EVICTED: Final = MetricSpec(
+    "rackwatt_agent_messages_evicted_total",
+    "counter",
+    "Messages that left the full outbox before a broker had them.",
+)
+UNKEPT: Final = MetricSpec(
+    "rackwatt_agent_samples_unkept_total",
+    "counter",
+    "Samples and windows that could not be written to the outbox.",
+)
+READ_ERRORS: Final = MetricSpec(
+    "rackwatt_agent_read_errors_total", "counter", "Values that could not be read.", ("reason",)
+)
+OUTBOX_BYTES: Final = MetricSpec(
+    "rackwatt_agent_outbox_bytes", "gauge", "Payload kept in the outbox, in bytes."
+)
+CONNECTED: Final = MetricSpec(
+    "rackwatt_agent_connected", "gauge", "1 while connected to the broker."
+)
+
+CATALOGUE: Final[Sequence[MetricSpec]] = (
+    ROUNDS, SKIPPED, SENT, REPLAYED, EVICTED, UNKEPT, READ_ERRORS, OUTBOX_BYTES, CONNECTED,
+)  # fmt: skip
 
 
-class AgentCollector:
+class AgentCollector(Collector):
     """Turns an agent's counts into metric families at each scrape."""
 
     def __init__(self, agent: Agent) -> None:
@@ -17,47 +60,17 @@ class AgentCollector:
         """All families."""
         agent = self._agent
         counts = agent.counts
-        errors = CounterMetricFamily(
-            "rackwatt_agent_read_errors", "Values that could not be read.", labels=["reason"]
-        )
-        for reason, count in sorted(agent.errors.counts.items()):
-            errors.add_metric([reason.value], count)
+        errors = sorted(agent.errors.counts.items())
         return [
-            CounterMetricFamily("rackwatt_agent_rounds", "Sampling rounds.", value=counts.rounds),
-            CounterMetricFamily(
-                "rackwatt_agent_ticks_skipped",
-                "Rounds left out because the one before took too long.",
-                value=counts.skipped,
-            ),
-            CounterMetricFamily(
-                "rackwatt_agent_messages_sent",
-                "Messages that the broker acknowledged, replays included.",
-                value=counts.sent,
-            ),
-            CounterMetricFamily(
-                "rackwatt_agent_messages_replayed",
-                "Messages sent again on request.",
-                value=counts.replayed,
-            ),
-            CounterMetricFamily(
-                "rackwatt_agent_messages_evicted",
-                "Messages that left the full outbox before a broker had them.",
-                value=agent.outbox.evicted,
-            ),
-            CounterMetricFamily(
-                "rackwatt_agent_samples_unkept",
-                "Windows that could not be written to the outbox.",
-                value=counts.unkept,
-            ),
-            GaugeMetricFamily(
-                "rackwatt_agent_outbox_bytes", "Payload kept.", value=agent.outbox.size_bytes
-            ),
-            GaugeMetricFamily(
-                "rackwatt_agent_connected",
-                "1 while connected to the broker.",
-                value=float(agent.session.connected.is_set()),
-            ),
-            errors,
+            ROUNDS.of(counts.rounds),
+            SKIPPED.of(counts.skipped),
+            SENT.of(counts.sent),
+            REPLAYED.of(counts.replayed),
+            EVICTED.of(agent.outbox.evicted),
+            UNKEPT.of(counts.unkept),
+            READ_ERRORS.family(((reason.value,), count) for reason, count in errors),
+            OUTBOX_BYTES.of(agent.outbox.size_bytes),
+            CONNECTED.of(float(agent.session.connected.is_set())),
         ]
 
 

@@ -6,17 +6,80 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from rackwatt.collector.ingest.ingest import Ingest
 from rackwatt.collector.ingest.spool import Spool
 from rackwatt.collector.ingest.watch import AgentWatch
 from rackwatt.collector.store.drain import Drain
 from rackwatt.wire.clock import Clock
+from rackwatt.wire.metrics import MetricSpec
 from rackwatt.wire.readings import KINDS
 
 SILENT_SECONDS: Final = 35.0
 """An agent that should be online and has said nothing for so long is silent."""
+
+MESSAGES: Final = MetricSpec(
+    "rackwatt_messages_total", "counter", "Messages received, duplicates left out.", ("kind",)
+)
+REJECTED: Final = MetricSpec(
+    "rackwatt_messages_rejected_total",
+    "counter",
+    "Messages, or parts of one, that went to the dead letters.",
+    ("reason",),
+)
+RECOVERED: Final = MetricSpec(
+    "rackwatt_messages_recovered_total",
+    "counter",
+    "Messages that were missing and came by replay or redelivery.",
+)
+DUPLICATE: Final = MetricSpec(
+    "rackwatt_messages_duplicate_total",
+    "counter",
+    "Messages that came again and were recognised.",
+)
+LOST: Final = MetricSpec(
+    "rackwatt_messages_lost_total",
+    "counter",
+    "Messages closed as lost since the spool was made.",
+)
+DEADLETTERS: Final = MetricSpec("rackwatt_deadletter_messages", "gauge", "Dead letters kept.")
+AGENT_UP: Final = MetricSpec(
+    "rackwatt_agent_up", "gauge", "1 while a field agent is online.", ("agent",)
+)
+MISSING: Final = MetricSpec(
+    "rackwatt_messages_missing",
+    "gauge",
+    "Messages that an agent sent over 30 s ago and that are neither here nor closed as lost.",
+    ("agent",),
+)
+GPU_NODES: Final = MetricSpec(
+    "rackwatt_gpu_nodes", "gauge", "GPU nodes of a rack by state.", ("rack", "state")
+)
+CLOCK_OFFSET: Final = MetricSpec(
+    "rackwatt_clock_offset_seconds",
+    "gauge",
+    "Our clock minus the agent's, the worst of the hall.",
+    ("hall",),
+)
+SPOOL_BYTES: Final = MetricSpec(
+    "rackwatt_spool_bytes", "gauge", "Payload that a consumer has not passed.", ("cursor",)
+)
+SPOOL_OLDEST: Final = MetricSpec(
+    "rackwatt_spool_oldest_seconds",
+    "gauge",
+    "Age of the oldest message that a consumer has not passed.",
+    ("cursor",),
+)
+STORE_POINTS: Final = MetricSpec(
+    "rackwatt_store_points_total", "counter", "Points written to the store."
+)
+STORE_UP: Final = MetricSpec("rackwatt_store_up", "gauge", "1 when the store took the last batch.")
+
+CATALOGUE: Final[Sequence[MetricSpec]] = (
+    MESSAGES, REJECTED, RECOVERED, DUPLICATE, LOST, DEADLETTERS, AGENT_UP, MISSING, GPU_NODES,
+    CLOCK_OFFSET, SPOOL_BYTES, SPOOL_OLDEST, STORE_POINTS, STORE_UP,
+)  # fmt: skip
 
 AgentState = Literal["online", "silent", "offline"]
 
@@ -81,96 +144,43 @@ class CollectorState:
 
     def _message_families(self) -> list[Metric]:
         counts = self._ingest.counts
-        messages = CounterMetricFamily(
-            "rackwatt_messages", "Messages received, duplicates left out.", labels=["kind"]
-        )
-        for kind in KINDS:
-            messages.add_metric([kind], counts.messages[kind])
-        rejected = CounterMetricFamily(
-            "rackwatt_messages_rejected",
-            "Messages, or parts of one, that went to the dead letters.",
-            labels=["reason"],
-        )
-        for reason, count in sorted(counts.rejected.items()):
-            rejected.add_metric([reason.value], count)
         return [
-            messages,
-            rejected,
-            CounterMetricFamily(
-                "rackwatt_messages_recovered",
-                "Messages that were missing and came by replay or redelivery.",
-                value=counts.recovered,
+            MESSAGES.family(((kind,), counts.messages[kind]) for kind in KINDS),
+            REJECTED.family(
+                ((reason.value,), count) for reason, count in sorted(counts.rejected.items())
             ),
-            CounterMetricFamily(
-                "rackwatt_messages_duplicate",
-                "Messages that came again and were recognised.",
-                value=counts.duplicates,
-            ),
-            CounterMetricFamily(
-                "rackwatt_messages_lost",
-                "Messages closed as lost since the spool was made.",
-                value=self._spool.lost,
-            ),
-            GaugeMetricFamily(
-                "rackwatt_deadletter_messages", "Dead letters kept.", value=self._spool.deadletters
-            ),
+            RECOVERED.of(counts.recovered),
+            DUPLICATE.of(counts.duplicates),
+            LOST.of(self._spool.lost),
+            DEADLETTERS.of(self._spool.deadletters),
         ]
 
     def _agent_families(self) -> list[Metric]:
-        up = GaugeMetricFamily(
-            "rackwatt_agent_up", "1 while a field agent is online.", labels=["agent"]
-        )
-        missing = GaugeMetricFamily(
-            "rackwatt_messages_missing",
-            "Messages that an agent sent over 30 s ago and that are not here.",
-            labels=["agent"],
-        )
-        nodes = GaugeMetricFamily(
-            "rackwatt_gpu_nodes", "GPU nodes of a rack by state.", labels=["rack", "state"]
-        )
-        offset = GaugeMetricFamily(
-            "rackwatt_clock_offset_seconds",
-            "Our clock minus the agent's, the worst of the hall.",
-            labels=["hall"],
-        )
+        agents = self._field_agents()
         worst: dict[str, float] = {}
-        for name, _, agent in self._field_agents():
-            online = agent is not None and self.state_of(agent) == "online"
-            up.add_metric([name], float(online))
-            missing.add_metric([name], 0 if agent is None else agent.missing())
-        for (rack, state), count in sorted(self._nodes().items()):
-            nodes.add_metric([rack, state], count)
         for agent in self._ingest.watch:
             value = agent.clock_offset_seconds
             if value is not None and abs(value) >= abs(worst.get(agent.hall, 0.0)):
                 worst[agent.hall] = value
-        for hall, value in sorted(worst.items()):
-            offset.add_metric([hall], value)
-        return [up, missing, nodes, offset]
+        return [
+            AGENT_UP.family(
+                ((name,), float(agent is not None and self.state_of(agent) == "online"))
+                for name, _, agent in agents
+            ),
+            MISSING.family(
+                ((name,), 0 if agent is None else agent.missing()) for name, _, agent in agents
+            ),
+            GPU_NODES.family(sorted(self._nodes().items())),
+            CLOCK_OFFSET.family(((hall,), value) for hall, value in sorted(worst.items())),
+        ]
 
     def _spool_families(self) -> list[Metric]:
-        size = GaugeMetricFamily(
-            "rackwatt_spool_bytes", "Payload that a consumer has not passed.", labels=["cursor"]
-        )
-        oldest = GaugeMetricFamily(
-            "rackwatt_spool_oldest_seconds",
-            "Age of the oldest message that a consumer has not passed.",
-            labels=["cursor"],
-        )
-        for cursor, (backlog, age) in sorted(self._backlog.items()):
-            size.add_metric([cursor], backlog)
-            oldest.add_metric([cursor], age)
+        backlog = sorted(self._backlog.items())
         return [
-            size,
-            oldest,
-            CounterMetricFamily(
-                "rackwatt_store_points", "Points written to the store.", value=self._drain.points
-            ),
-            GaugeMetricFamily(
-                "rackwatt_store_up",
-                "1 when the store took the last batch.",
-                value=float(self._drain.up),
-            ),
+            SPOOL_BYTES.family(((cursor,), size) for cursor, (size, _) in backlog),
+            SPOOL_OLDEST.family(((cursor,), age) for cursor, (_, age) in backlog),
+            STORE_POINTS.of(self._drain.points),
+            STORE_UP.of(float(self._drain.up)),
         ]
 
     def summary(self) -> dict[str, Any]:

@@ -1,0 +1,62 @@
+# Everything a person or CI runs. The two commands to know: `make run` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8400
+DATA ?= data
+ARGS ?=
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.ready assets ## Start everything on this machine and print the page's address
+	@exec $(BIN)/rackwatt up --data $(DATA) --port $(PORT) $(ARGS)
+
+test: $(VENV)/.ready assets servers ## Run all tests, with real servers
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine -q 2>/dev/null || true
+	@$(BIN)/coverage report --include='*/accounting/*' --skip-covered --fail-under=95
+
+check: $(VENV)/.ready ## Format, lint, types, structure, generated files: exactly what CI checks
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@PYTHONPATH=wire:agents:collector:twin $(BIN)/lint-imports
+	@$(BIN)/python scripts/generate.py --check
+	@$(BIN)/python scripts/check_tree.py
+
+fmt: $(VENV)/.ready ## Format the code and write the generated files
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/python scripts/generate.py
+
+bench: $(VENV)/.ready ## Run the benchmarks; results as JSON on standard output
+	@for file in benchmarks/*.py; do $(BIN)/python $$file; done
+
+lock: ## Resolve the dependencies anew into requirements.lock (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --extra all --extra dev pyproject.toml -o requirements.lock
+
+assets: ## Fetch the page's charts and fonts, where Node is there
+	@scripts/build-assets
+
+servers: ## Install the servers that the tests start
+	@scripts/install-servers
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Rackwatt needs Python 3.11 or later; say which one with: make PYTHON=python3.12 …" >&2; exit 2; }
+	@echo "Creating the Python environment (once, about a minute) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean: ## Remove what can be made again; data/ stays
+	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: help run test check fmt bench lock assets servers clean
