@@ -12,5 +12,18 @@ from rackwatt.agents.modbus.registermap import (
     load_map,
     shipped_maps,
 )
+from rackwatt.agents.modbus.settings import Settings
+from rackwatt.agents.modbus.source import ModbusSource
+from rackwatt.agents.modbus.wire import connect
+from rackwatt.agents.source import Context, Source
 
-__all__ = ["RegisterMap", "decode", "encode", "load_map", "shipped_maps"]
+__all__ = ["RegisterMap", "Settings", "create", "decode", "encode", "load_map", "shipped_maps"]
+
+
+def create(settings: Settings, context: Context) -> Source:
+    """The source for the devices of one agent; no I/O before `start`.
+
+    Raises:
+        ConfigErrors: a map file is wrong.
+    """
+    return ModbusSource(settings, context, connect)

@@ -222,14 +222,7 @@ def decode_points(
     quality: dict[str, Quality] = {}
     for point in points:
         got = _value(point, memory, failed or {})
-        shares = _shares(point, got)
-        for spec, value in zip(point.fields, shares, strict=True):
-            judged = value if isinstance(value, Quality) else judge(spec, value)
-            if isinstance(judged, Quality):
-                values[spec.name] = None
-                quality[spec.name] = judged
-            else:
-                values[spec.name] = judged
+        put(point.fields, got, values, quality)
     return Decoded(values, quality)
 
 
@@ -241,19 +234,39 @@ def judge(spec: FieldSpec, value: float) -> float | Quality:
     """
     if not math.isfinite(value):
         return Quality.OUT_OF_RANGE
-    clean = float(f"{value:.15g}")
+    clean = value if value.is_integer() else float(f"{value:.15g}")
     slack = 1e-12 * max(1.0, abs(spec.low), abs(spec.high))
     if not spec.low - slack <= clean <= spec.high + slack:
         return Quality.OUT_OF_RANGE
     return min(max(clean, spec.low), spec.high)
 
 
-def _shares(point: Point, got: float | Quality) -> tuple[float | Quality, ...]:
-    if point.negative is None:
-        return (got,)
-    if isinstance(got, Quality):
-        return (got, got)
-    return (got, 0.0) if got >= 0 else (0.0, -got)
+def put(
+    fields: Sequence[FieldSpec],
+    got: float | Quality,
+    values: dict[str, float | None],
+    quality: dict[str, Quality],
+) -> None:
+    """Judge a number and put it into its field, or into two by its sign.
+
+    A number that is refused leaves both fields empty: the reverse direction of nonsense is not 0.
+    """
+    verdict = got
+    parts: list[float] = []
+    if not isinstance(got, Quality):
+        shares = (got,) if len(fields) == 1 else (max(got, 0.0), max(-got, 0.0))
+        for spec, share in zip(fields, shares, strict=True):
+            judged = judge(spec, share) if math.isfinite(got) else Quality.OUT_OF_RANGE
+            if isinstance(judged, Quality):
+                verdict = judged
+            else:
+                parts.append(judged)
+    for i, spec in enumerate(fields):
+        if isinstance(verdict, Quality):
+            values[spec.name] = None
+            quality[spec.name] = verdict
+        else:
+            values[spec.name] = parts[i]
 
 
 def _value(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from rackwatt.agents.modbus.points import judge
+from rackwatt.agents.modbus.points import put
 from rackwatt.agents.modbus.units import CURRENT_UNITS, UNITS
 from rackwatt.agents.snmp.schema import AsnType, FieldMap, MapFile
 from rackwatt.wire.config import ConfigError, ConfigErrors, Document, load_document, nearest
@@ -228,15 +228,7 @@ def decode_points(
     values: dict[str, float | None] = {}
     quality: dict[str, Quality] = {}
     for point in points:
-        got = _value(point, answers, failed or {})
-        shares: tuple[float | Quality, ...] = (got,)
-        if point.negative is not None:
-            shares = (got, got) if isinstance(got, Quality) else (max(got, 0.0), max(-got, 0.0))
-        for spec, value in zip(point.fields, shares, strict=True):
-            judged = value if isinstance(value, Quality) else judge(spec, value)
-            values[spec.name] = None if isinstance(judged, Quality) else judged
-            if isinstance(judged, Quality):
-                quality[spec.name] = judged
+        put(point.fields, _value(point, answers, failed or {}), values, quality)
     return Decoded(values, quality)
 
 

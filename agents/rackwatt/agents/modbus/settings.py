@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `modbus:` section of an agent's configuration."""
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from rackwatt.agents.modbus.registermap import shipped_maps
+from rackwatt.wire.config import Duration, nearest
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DeviceRow(_Strict):
+    """One device."""
+
+    device: str = Field(min_length=1, max_length=200)
+    """Name on the wire, as in the site file."""
+    map: str
+    """Name of a shipped map, or the path of a `.yaml` file (from the configuration's folder)."""
+    host: str = Field(min_length=1)
+    port: Annotated[int, Field(ge=1, le=65535)] = 502
+    unit: Annotated[int, Field(ge=0, le=255)] | None = None
+    """Unit (slave) number; default: the map's."""
+    scale: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    """Ratio of a current transformer that the meter does not know: multiplies currents, powers
+    and energies."""
+    invert: bool = False
+    """The meter is wired the other way round: import and export, charge and discharge change
+    places, and the signs of phase powers."""
+
+    @field_validator("map")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        names = shipped_maps()
+        if not value.endswith((".yaml", ".yml")) and value not in names:
+            raise ValueError(f"unknown map; {nearest(value, names)}")
+        return value
+
+
+class Settings(_Strict):
+    """All devices of an agent, and how to talk to them."""
+
+    devices: Annotated[tuple[DeviceRow, ...], Field(min_length=1)]
+    timeout: Duration = Field(default=1.0, ge=0.05, le=60)
+    """For connecting and for each request."""
+    gap: Annotated[int, Field(ge=0, le=100)] = 16
+    """Unused registers that are read along to save a request. 0 for devices that refuse them;
+    a refusal is also noticed, and the request split for good."""
+    max_registers: Annotated[int, Field(ge=2, le=125)] = 125
+    """Registers in one request; a map may allow fewer."""
+    retry_first: Duration = Field(default=0.5, ge=0.05, le=60)
+    """Wait after a failure: for a connection, and for a unit that does not answer. It doubles with
+    each further failure."""
+    retry_cap: Duration = Field(default=30.0, ge=0.05, le=3600)
+    """Longest wait."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        seen: set[str] = set()
+        for row in self.devices:
+            if row.device in seen:
+                raise ValueError(f"device '{row.device}' stands twice")
+            seen.add(row.device)
+        if self.retry_cap < self.retry_first:
+            raise ValueError("retry_cap must not be less than retry_first")
+        return self
