@@ -9,6 +9,7 @@ import copy
 import difflib
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -76,5 +77,8 @@ def _mend(data: Any, item: Mapping[str, Any]) -> bool:
         valid = re.findall(r"'([^']*)'", str(item["ctx"]["expected"]))
         near = difflib.get_close_matches(str(value), valid, 1, 0.0)
         parent[name] = near[0] if near else valid[0]
+        return True
+    if isinstance(value, datetime) and value.tzinfo is None:
+        parent[name] = value.replace(tzinfo=UTC)  # near enough to look for other errors
         return True
     return name in _HARMLESS

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`rackwatt store`: set InfluxDB up, and look into a store."""
+
+import os
+import sqlite3
+import sys
+from contextlib import ExitStack
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from rackwatt.collector.store.base import StoreError
+from rackwatt.collector.store.dump import (
+    Dump,
+    Selection,
+    dump_embedded,
+    dump_influx,
+    write_dump,
+)
+from rackwatt.collector.store.http import InfluxHttp
+from rackwatt.collector.store.open import (
+    DEFAULT_ORG,
+    RAW_BUCKET,
+    ROLLUPS_BUCKET,
+    TOKEN_VARIABLE,
+    TokenError,
+    read_token,
+)
+from rackwatt.collector.store.read import measurements
+from rackwatt.collector.store.setup import RAW_SECONDS, Plan, set_up
+from rackwatt.wire.config import nearest, parse_duration
+from rackwatt.wire.readings import KINDS
+
+store_app = typer.Typer(
+    help="Set up InfluxDB, and look into a store.", no_args_is_help=True, add_completion=False
+)
+
+
+class DumpFormat(StrEnum):
+    """How a dump is written."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+Url = Annotated[str, typer.Option("--influx", metavar="URL", help="InfluxDB's address.")]
+OptionalUrl = Annotated[
+    str | None, typer.Option("--influx", metavar="URL", help="Read this InfluxDB.")
+]
+Org = Annotated[str, typer.Option("--influx-org", metavar="NAME", help="Its organization.")]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--influx-token-file",
+        metavar="FILE",
+        help=f"File that holds the token; without it {TOKEN_VARIABLE} does.",
+    ),
+]
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def _connect(url: str, org: str, token_file: Path | None) -> InfluxHttp:
+    try:
+        return InfluxHttp(url, org, read_token(token_file))
+    except TokenError as error:
+        _fail(str(error), 2)
+
+
+def _seconds(text: str) -> int:
+    if text == "forever":
+        return 0
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if not isinstance(seconds, float) or seconds < 3600 or seconds % 3600:
+        raise typer.BadParameter("whole hours, like 720h or 30d, or 'forever'")
+    return int(seconds)
+
+
+def _moment(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter("a time like 2026-10-01T00:00:00+01:00") from error
+    if moment.tzinfo is None:
+        raise typer.BadParameter("a time needs its offset, like 2026-10-01T00:00:00+01:00")
+    return round(moment.timestamp() * 1000)
+
+
+@store_app.command("setup")
+def setup_command(
+    influx: Url,
+    token_dir: Annotated[
+        Path, typer.Option("--token-dir", metavar="DIR", help="Where the tokens are written.")
+    ],
+    influx_org: Org = DEFAULT_ORG,
+    influx_token_file: TokenFile = None,
+    raw_bucket: Annotated[str, typer.Option(help="Bucket for readings.")] = RAW_BUCKET,
+    rollups_bucket: Annotated[
+        str, typer.Option(help="Bucket for rollups and the ledger's copy.")
+    ] = ROLLUPS_BUCKET,
+    raw_keep: Annotated[
+        str, typer.Option(help="How long readings stay: 720h, 30d or forever.")
+    ] = f"{RAW_SECONDS // 3600}h",
+) -> None:
+    """Make buckets, InfluxQL mappings and least-right tokens in an InfluxDB 2.x.
+
+    Needs an operator's token. May be run again at any time: what is there stays, what differs is
+    corrected, and each thing is named. The tokens go into files that only you can read.
+    """
+    plan = Plan(token_dir, raw_bucket, rollups_bucket, _seconds(raw_keep))
+    with _connect(influx, influx_org, influx_token_file) as server:
+        try:
+            set_up(server, plan, typer.echo)
+        except StoreError as error:
+            _fail(str(error), 1)
+        except OSError as error:
+            _fail(f"token cannot be written: {error}", 1)
+
+
+@store_app.command("dump")
+def dump_command(
+    measurement: Annotated[
+        str, typer.Argument(help=f"One of {', '.join(KINDS)}, or a rollup.", show_default=False)
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Read the embedded store below this folder."),
+    ] = None,
+    influx: OptionalUrl = None,
+    influx_org: Org = DEFAULT_ORG,
+    influx_bucket: Annotated[
+        str, typer.Option("--influx-bucket", metavar="NAME", help="The bucket to read.")
+    ] = RAW_BUCKET,
+    influx_token_file: TokenFile = None,
+    device: Annotated[str | None, typer.Option(help="Only this device.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="From this time on.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="Up to this time, excluded.")
+    ] = None,
+    form: Annotated[DumpFormat, typer.Option("--format", help="How to write.")] = DumpFormat.CSV,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write here, not to the terminal.")
+    ] = None,
+) -> None:
+    """Write a measurement's rows as CSV or JSON lines; unknown values are empty or left out."""
+    if (data is None) == (influx is None):
+        _fail("name one store: --data DIR or --influx URL", 2)
+    selection = Selection(
+        measurement,
+        device,
+        None if start is None else _moment(start),
+        None if end is None else _moment(end),
+    )
+    with ExitStack() as stack:
+        try:
+            if data is not None:
+                dump, known = _from_files(_store_directory(data), selection)
+            else:
+                server = stack.enter_context(_connect(influx or "", influx_org, influx_token_file))
+                dump, known = dump_influx(server, influx_bucket, selection), list(KINDS)
+            if dump is None:
+                hint = nearest(measurement, known)
+                _fail(f"no measurement {measurement!r} here{f' ({hint})' if hint else ''}", 2)
+            _write(dump, form, out)
+        except (StoreError, sqlite3.Error, OSError) as error:
+            _fail(str(error), 1)
+
+
+def _from_files(directory: Path, selection: Selection) -> tuple[Dump | None, list[str]]:
+    dump = dump_embedded(directory, selection)
+    return dump, list(measurements(directory)) if dump is None else []
+
+
+def _write(dump: Dump, form: DumpFormat, out: Path | None) -> None:
+    if out is not None:
+        with out.open("w", encoding="utf-8", newline="") as file:
+            count = write_dump(dump, file, form.value)
+        typer.echo(f"{count} rows in {out}")
+        return
+    try:
+        write_dump(dump, sys.stdout, form.value)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has seen enough (`| head`); nothing more may go to the pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _store_directory(data: Path) -> Path:
+    """The store's own folder: `DATA/store` as `rackwatt up` makes it, or DATA itself."""
+    directory = data / "store" if (data / "store").is_dir() else data
+    if not directory.is_dir():
+        _fail(f"no folder {directory}", 2)
+    return directory
