@@ -9,7 +9,8 @@ then each bad field or reading is rejected by itself, with a reason from a bound
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -116,8 +117,9 @@ def encode(epoch: int, seq: int, time_ms: int, readings: Sequence[Reading]) -> b
     return f'{{"epoch":{epoch},"seq":{seq},"time":{time_ms},"readings":[{body}]}}'.encode()
 
 
-def _not_a_number(constant: str) -> str:
-    return constant  # NaN and Infinity become text, which no field takes
+def _show(value: object) -> str:
+    """A value for a message: short, however large or deep what came is."""
+    return reprlib.repr(value)
 
 
 def decode_envelope(payload: bytes) -> Envelope:
@@ -130,7 +132,8 @@ def decode_envelope(payload: bytes) -> Envelope:
         detail = f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} are read"
         raise UnreadableEnvelope(Reason.TOO_LARGE, detail)
     try:
-        data = json.loads(payload, parse_constant=_not_a_number)
+        # Decoded here, because `json.loads` would guess UTF-16 and 32 and let surrogates pass.
+        data = json.loads(payload.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise UnreadableEnvelope(Reason.UNREADABLE, f"no JSON: {error}"[:300]) from error
     if not isinstance(data, dict):
@@ -139,7 +142,7 @@ def decode_envelope(payload: bytes) -> Envelope:
     for name, low in (("epoch", 1), ("seq", 1), ("time", 0)):
         value = data.get(name)
         if type(value) is not int or not low <= value < _MAX_INTEGER:
-            raise UnreadableEnvelope(Reason.UNREADABLE, f"{name} is {value!r}"[:300])
+            raise UnreadableEnvelope(Reason.UNREADABLE, f"{name} is {_show(value)}")
         numbers.append(value)
     readings = data.get("readings")
     if not isinstance(readings, list):
@@ -164,49 +167,78 @@ def _reading(
         rejects.append(Reject(Reason.BAD_READING, "not an object"))
         return None
     device = raw.get("device")
-    if not isinstance(device, str) or not 0 < len(device) <= 200:
-        rejects.append(Reject(Reason.BAD_READING, f"device is {device!r}"[:300]))
+    if not isinstance(device, str) or not 0 < len(device) <= 200 or not device.isprintable():
+        # A lone surrogate cannot be stored, a line break would break the store's line protocol.
+        rejects.append(Reject(Reason.BAD_READING, f"device is {_show(device)}"))
         return None
     own_time = raw.get("time", time_ms)
     if type(own_time) is not int or not 0 <= own_time < _MAX_INTEGER:
-        rejects.append(Reject(Reason.BAD_READING, f"{device}: time is {own_time!r}"[:300]))
+        rejects.append(Reject(Reason.BAD_READING, f"{device}: time is {_show(own_time)}"))
         return None
     reading = ReceivedReading(device, own_time)
     if kind == "event":
         return _event(reading, raw, rejects)
-    _quality(reading, raw.get("quality"), rejects)
     specs = FIELDS[kind]
+    _quality(reading, raw.get("quality"), specs, rejects)
     for name, value in raw.items():
         if name in {"device", "time", "quality"}:
             continue
         spec = specs.get(name)
         if spec is None:
-            rejects.append(Reject(Reason.UNKNOWN_FIELD, f"{device}: {name}"[:300]))
+            rejects.append(Reject(Reason.UNKNOWN_FIELD, f"{device}: {_show(name)}"))
         elif value is None:
             reading.values[name] = None
         elif (type(value) is float or type(value) is int) and spec.low <= value <= spec.high:
             reading.values[name] = float(value)
         else:
-            number = type(value) in {float, int} and not math.isnan(value)
+            # An integer may be too large for a float: it is a number, and out of range.
+            number = type(value) is int or (type(value) is float and math.isfinite(value))
             reason = Reason.OUT_OF_RANGE if number else Reason.BAD_VALUE
-            rejects.append(Reject(reason, f"{device}: {name} is {value!r}"[:300]))
+            rejects.append(Reject(reason, f"{device}: {name} is {_show(value)}"))
             reading.values[name] = None
             reading.quality[name] = Quality.REJECTED
     return reading
 
 
-def _quality(reading: ReceivedReading, raw: object, rejects: list[Reject]) -> None:
+def _quality(
+    reading: ReceivedReading, raw: object, known: Container[str], rejects: list[Reject]
+) -> None:
     if raw is None:
         return
     if not isinstance(raw, dict):
         rejects.append(Reject(Reason.BAD_VALUE, f"{reading.device}: quality is no object"))
         return
     for name, code in raw.items():
-        if isinstance(code, str) and code in _QUALITIES:
+        if name not in known:
+            detail = f"{reading.device}: quality of {_show(name)}"
+            rejects.append(Reject(Reason.UNKNOWN_FIELD, detail))
+        elif isinstance(code, str) and code in _QUALITIES:
             reading.quality[name] = Quality(code)
         else:
-            detail = f"{reading.device}: quality of {name} is {code!r}"
-            rejects.append(Reject(Reason.BAD_VALUE, detail[:300]))
+            detail = f"{reading.device}: quality of {name} is {_show(code)}"
+            rejects.append(Reject(Reason.BAD_VALUE, detail))
+
+
+def encode_received(envelope: Envelope, readings: Sequence[ReceivedReading]) -> bytes:
+    """A message that came, as bytes, with these of its readings; what was refused is left out."""
+    body: list[dict[str, object]] = []
+    for item in readings:
+        raw: dict[str, object] = {"device": item.device}
+        if item.time_ms != envelope.time_ms:
+            raw["time"] = item.time_ms
+        if item.quality:
+            raw["quality"] = item.quality
+        if item.event is not None:
+            event = item.event
+            raw |= {"code": event.code, "severity": event.severity, "text": event.text}
+        body.append(raw | item.values)
+    message = {
+        "epoch": envelope.epoch,
+        "seq": envelope.seq,
+        "time": envelope.time_ms,
+        "readings": body,
+    }
+    return json.dumps(message, separators=(",", ":")).encode()
 
 
 def _event(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 M = TypeVar("M", bound=BaseModel)
 Key = tuple[str | int, ...]
@@ -79,6 +79,7 @@ class Document:
             raise ConfigErrors([ConfigError(file, 1, "", f"broken YAML: {error}")]) from error
         self._errors: list[ConfigError] = []
         self._constructor = yaml.SafeLoader("")
+        self._open: set[int] = set()
         self.data: Any = {} if root is None else self._build(root, ())
         if not isinstance(self.data, dict):
             self._errors.append(ConfigError(file, 1, "", "must be a mapping of keys to values"))
@@ -86,12 +87,27 @@ class Document:
             raise ConfigErrors(self._errors)
 
     def _build(self, node: yaml.Node, key: Key) -> Any:
+        if id(node) in self._open:  # an alias to what it stands in
+            raise ConfigErrors(
+                [ConfigError(self.file, self.line_of(key), name_of(key), "contains itself")]
+            )
+        self._open.add(id(node))
+        try:
+            return self._built(node, key)
+        finally:
+            self._open.discard(id(node))
+
+    def _built(self, node: yaml.Node, key: Key) -> Any:
         self._lines.setdefault(key, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             result: dict[str, Any] = {}
             for key_node, value_node in node.value:
-                name = str(self._constructor.construct_object(key_node))
                 line = key_node.start_mark.line + 1
+                if not isinstance(key_node, yaml.ScalarNode):
+                    message = "a key must be a plain word"
+                    self._errors.append(ConfigError(self.file, line, name_of(key), message))
+                    continue
+                name = str(self._scalar(key_node, key))
                 if name in result:
                     self._errors.append(ConfigError(self.file, line, name, "stands twice"))
                 self._lines[(*key, name)] = line
@@ -99,6 +115,9 @@ class Document:
             return result
         if isinstance(node, yaml.SequenceNode):
             return [self._build(item, (*key, i)) for i, item in enumerate(node.value)]
+        return self._scalar(node, key)
+
+    def _scalar(self, node: yaml.Node, key: Key) -> Any:
         try:
             return self._constructor.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
@@ -229,6 +248,8 @@ _QUANTITY: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*")
 
 
 def _parse(value: object, units: Mapping[str, float], what: str, example: str) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"{what} must be a number with a unit, like {example}")  # noqa: TRY004
     if isinstance(value, str):
         match = _QUANTITY.fullmatch(value)
         if match is None or match[2] not in units:
@@ -256,7 +277,7 @@ def parse_bytes(value: object) -> object:
     return int(size) if isinstance(size, float) else size
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration)]
+Duration = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(parse_duration)]
 """Seconds; in a file: `10s`, `500ms`, `5min`, `24h`, or a number of seconds."""
 ByteSize = Annotated[int, BeforeValidator(parse_bytes)]
 """Bytes; in a file: `512MiB`, `1GB`, or a number of bytes."""

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rackwatt.wire.clock import Clock
 from rackwatt.wire.codec import encode
@@ -25,6 +26,9 @@ CREATE TABLE IF NOT EXISTS messages (
   epoch INTEGER NOT NULL, seq INTEGER NOT NULL, time_ms INTEGER NOT NULL, kind TEXT NOT NULL,
   payload BLOB NOT NULL, PRIMARY KEY (epoch, seq)) WITHOUT ROWID;
 """
+
+_MAX_EPOCHS: Final = 500
+"""Half of what a status may list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class Outbox:
             lambda db: db.execute("INSERT INTO epochs VALUES (?, 0, 0)", (epoch,))
         )
         self._epochs[epoch] = _Epoch(oldest=1, last=0, acknowledged=Ranges())
+        await self._forget_epochs(sorted(self._epochs)[:-_MAX_EPOCHS])
 
     async def put(self, messages: Sequence[tuple[Kind, int, Sequence[Reading]]]) -> list[Stored]:
         """Number and keep messages, each a kind, a time in ms and its readings.
@@ -159,14 +164,16 @@ class Outbox:
     @property
     def size_bytes(self) -> int:
         """Bytes of payload kept."""
-        return sum(state.bytes for state in self._epochs.values())
+        return sum(state.bytes for state in list(self._epochs.values()))  # threads read it
 
     async def aclose(self) -> None:
         """Remember what was sent and close the file."""
         sent = [(self._through(state), epoch) for epoch, state in self._epochs.items()]
         query = "UPDATE epochs SET sent_through = ? WHERE epoch = ?"
-        await self._writer.run(lambda db: db.executemany(query, sent))
-        await self._writer.aclose()
+        try:
+            await self._writer.run(lambda db: db.executemany(query, sent))
+        finally:
+            await self._writer.aclose()
 
     @staticmethod
     def _through(state: _Epoch) -> int:
@@ -181,13 +188,24 @@ class Outbox:
             state.bytes -= size
             self.evicted += seq not in state.acknowledged
             state.oldest = max(state.oldest, seq + 1)
-        done = [e for e, s in self._epochs.items() if e != self.epoch and s.oldest > s.last]
-        if done:
-            rows = [(epoch,) for epoch in done]
-            query = "DELETE FROM epochs WHERE epoch = ?"
-            await self._writer.run(lambda db: db.executemany(query, rows))
-        for epoch in done:
-            del self._epochs[epoch]
+        # An epoch that is empty now stays in the status until the next start: `oldest` tells the
+        # collector what went with it, to the last message.
+
+    async def _forget_epochs(self, epochs: Sequence[int]) -> None:
+        """Delete whole epochs: an agent that restarts all day must not outgrow its status."""
+        rows = [(epoch,) for epoch in epochs]
+
+        def work(db: sqlite3.Connection) -> None:
+            db.executemany("DELETE FROM messages WHERE epoch = ?", rows)
+            db.executemany("DELETE FROM epochs WHERE epoch = ?", rows)
+
+        if rows:
+            await self._writer.run(work)
+        for epoch in epochs:
+            state = self._epochs.pop(epoch)
+            self.evicted += sum(
+                high - low + 1 for low, high in state.acknowledged.missing(state.oldest, state.last)
+            )
 
 
 def _load(db: sqlite3.Connection) -> dict[int, _Epoch]:

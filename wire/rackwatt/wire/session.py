@@ -10,6 +10,7 @@ acknowledge a new message that nobody has saved (ADR 0002). Hence a new client p
 import asyncio
 import contextlib
 import logging
+import math
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ _KEEPALIVE_SECONDS: Final = 20
 _CONNECT_SECONDS: Final = 10.0
 _STABLE_SECONDS: Final = 10.0
 """A connection that lasted this long resets the back-off."""
+_REFUSED: Final = 0x80
+"""From here on, the code of a subscription says that it failed."""
 
 
 class BrokerSettings(BaseModel):
@@ -155,6 +158,7 @@ class Session:
         self._clock = clock
         self._backoff = backoff or Backoff()
         self._client: aiomqtt.Client | None = None
+        self._waiting: set[asyncio.Timeout] = set()
         self.number = 0
         """Grows with each connection, also over restarts: milliseconds at connecting."""
         self.connected = asyncio.Event()
@@ -182,8 +186,7 @@ class Session:
         client = self._new_client()
         try:
             async with client:
-                if self._subscriptions:
-                    await client.subscribe([(topic, 1) for topic in self._subscriptions])
+                await self._subscribe(client)
                 self._client = client
                 self.connected.set()
                 async with asyncio.TaskGroup() as tasks:
@@ -193,6 +196,20 @@ class Session:
         finally:
             self._client = None
             self.connected.clear()
+            for limit in self._waiting:  # their acknowledgements will not come any more
+                limit.reschedule(0.0)
+
+    async def _subscribe(self, client: aiomqtt.Client) -> None:
+        if not self._subscriptions:
+            return
+        granted = await client.subscribe([(topic, 1) for topic in self._subscriptions])
+        refused = [
+            topic
+            for topic, code in zip(self._subscriptions, granted, strict=True)
+            if int(getattr(code, "value", code)) >= _REFUSED
+        ]
+        if refused:
+            raise aiomqtt.MqttError(f"the broker refuses the subscription to {', '.join(refused)}")
 
     def _new_client(self) -> aiomqtt.Client:
         host, port = self._settings.address
@@ -262,7 +279,15 @@ class Session:
         if client is None:
             raise NotConnected("not connected to the broker")
         try:
-            await client.publish(topic, payload, qos=1, retain=retain, timeout=timeout)
+            async with asyncio.timeout(timeout) as limit:
+                self._waiting.add(limit)
+                try:
+                    await client.publish(topic, payload, qos=1, retain=retain, timeout=math.inf)
+                finally:
+                    self._waiting.discard(limit)
+        except TimeoutError as error:
+            reason = "no acknowledgement came in time" if client is self._client else "it broke"
+            raise NotConnected(reason) from error
         except aiomqtt.MqttError as error:
             raise NotConnected(str(error)) from error
 
