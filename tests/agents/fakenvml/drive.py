@@ -61,8 +61,9 @@ class Stand:
     async def do_release(self) -> None:
         """Let a hanging call go, and wait until its round is over."""
         self.library.fake_release()
-        if self.source._pending is not None:
-            await asyncio.wait_for(asyncio.shield(self.source._pending), _DEADLINE_SECONDS)
+        worker = self.source._worker
+        assert worker is not None
+        await asyncio.wait_for(worker.idle(), _DEADLINE_SECONDS)
 
     async def do_state(self) -> Json:
         return {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """NVML as a source of the shared loop: rounds in a worker thread, each with a time-out."""
 
-import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from rackwatt.agents.nvml.binding import load_binding
 from rackwatt.agents.nvml.gpu import FAST_FIELDS, DriverDownError, blank
 from rackwatt.agents.nvml.node import Node
 from rackwatt.agents.nvml.settings import Settings
-from rackwatt.agents.nvml.worker import Worker
 from rackwatt.agents.source import Context, ProbeRow, StartError
+from rackwatt.agents.worker import Worker
 from rackwatt.wire.inventory import InventoryItem
 from rackwatt.wire.readings import Quality
 from rackwatt.wire.sample import Event, Sample
@@ -44,7 +44,6 @@ class NvmlSource:
         self._name = settings.node or context.node
         self._worker: Worker | None = None
         self._node: Node | None = None
-        self._pending: asyncio.Future[None] | None = None
         self._events: deque[Sample] = deque()
         self._dropped_events = 0
         self._explanation = ""
@@ -62,13 +61,12 @@ class NvmlSource:
         """
         await self.aclose()
         self._worker = Worker(f"nvml-{self._name}")
-        opening = self._worker.submit(self._open)
-        done, _ = await asyncio.wait({opening}, timeout=_START_TIMEOUT)
-        if not done:
-            self._worker.stop()
-            self._worker = None
-            raise StartError("retry", f"the NVIDIA driver did not answer in {_START_TIMEOUT:g} s")
-        self._node, self._explanation = opening.result()
+        try:
+            opened = await self._worker.call(self._open, _START_TIMEOUT)
+        except TimeoutError as error:
+            await self.aclose()
+            raise StartError("retry", f"the NVIDIA driver gives {error}") from error
+        self._node, self._explanation = opened
         if not self._explanation:
             return
         if self._settings.required:
@@ -81,45 +79,33 @@ class NvmlSource:
         """One round over all GPUs, and the events since the last one."""
         if self._worker is None or self._node is None:
             return []
-        if self._pending is not None:
-            if not self._pending.done():
-                return self._finish([])
-            self._pending.result()  # late: its values are no longer those of now
         out: list[Sample] = []
         node = self._node
-        self._pending = self._worker.submit(lambda: node.read(out))
-        done, _ = await asyncio.wait({self._pending}, timeout=self._settings.round_timeout)
-        if done:
-            pending, self._pending = self._pending, None
-            pending.result()
+        with contextlib.suppress(TimeoutError):  # what is missing in `out` becomes `timeout`
+            await self._worker.call(lambda: node.read(out), self._settings.round_timeout)
         return self._finish(out[:])
 
     async def probe(self) -> Sequence[ProbeRow]:
         """Every call once, the driver's raw numbers beside ours."""
         if self._worker is None or self._node is None:
             return [self._nothing("not started")]
-        probing = self._worker.submit(self._node.probe)
-        done, _ = await asyncio.wait({probing}, timeout=_START_TIMEOUT)
-        if not done:
-            return [self._nothing("no answer", Quality.TIMEOUT)]
-        return probing.result() or [self._nothing(self._explanation or "no GPU")]
+        try:
+            rows = await self._worker.call(self._node.probe, _START_TIMEOUT)
+        except TimeoutError as error:
+            return [self._nothing(str(error), Quality.TIMEOUT)]
+        return rows or [self._nothing(self._explanation or "no GPU")]
 
     async def aclose(self) -> None:
         """Stop the threads; one that is stuck in the driver is left behind as a daemon."""
         worker, self._worker = self._worker, None
         node, self._node = self._node, None
-        pending, self._pending = self._pending, None
         if worker is None:
             return
         try:
-            if node is not None and (pending is None or pending.done()):
-                closing = worker.submit(node.close)
-                done, _ = await asyncio.wait({closing}, timeout=_CLOSE_TIMEOUT)
-                if done:
-                    closing.result()
-                    return
             if node is not None:
-                _LOG.warning("%s: the NVIDIA driver hangs; its thread is left behind", self._name)
+                await worker.call(node.close, _CLOSE_TIMEOUT)
+        except TimeoutError:
+            _LOG.warning("%s: the NVIDIA driver hangs; its thread is left behind", self._name)
         finally:
             worker.stop()
 
