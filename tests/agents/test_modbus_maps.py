@@ -3,6 +3,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,7 +19,7 @@ MAPS = {name: load_map(name) for name in shipped_maps()}
 CAPTURES = sorted((Path(__file__).parent / "captures" / "modbus").glob("*.yaml"))
 
 
-def capture(path: Path) -> tuple[dict, dict[int, int]]:
+def capture(path: Path) -> tuple[dict[str, Any], dict[int, int]]:
     data = yaml.safe_load(path.read_text())
     memory = {
         start + i: word for start, run in data["registers"].items() for i, word in enumerate(run)
@@ -26,7 +27,7 @@ def capture(path: Path) -> tuple[dict, dict[int, int]]:
     return data, memory
 
 
-def test_at_least_six_real_devices_are_shipped():
+def test_at_least_six_real_devices_are_shipped() -> None:
     maps = [load_map(name) for name in shipped_maps()]
     assert len(maps) >= 7
     real = [item for item in maps if item.file.manufacturer != "none"]
@@ -38,12 +39,12 @@ def test_at_least_six_real_devices_are_shipped():
         assert not item.file.source.verified_on_hardware, "say so in the README too"
 
 
-def test_every_map_has_a_golden_capture():
+def test_every_map_has_a_golden_capture() -> None:
     assert {yaml.safe_load(path.read_text())["map"] for path in CAPTURES} == set(shipped_maps())
 
 
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.stem)
-def test_golden_capture(path):
+def test_golden_capture(path: Path) -> None:
     data, memory = capture(path)
     assert data["origin"] == "synthetic"
     register_map = load_map(data["map"])
@@ -56,7 +57,7 @@ def test_golden_capture(path):
     assert set(decoded.values) == set(register_map.fields) == set(data["values"]) | set(nulls)
 
 
-def test_decimal_scales_leave_no_noise():
+def test_decimal_scales_leave_no_noise() -> None:
     data, memory = capture(next(p for p in CAPTURES if p.stem == "sunspec-inverter"))
     values = decode(load_map(data["map"]), memory).values
     assert values["voltage_l1_volts"] == 231.1
@@ -77,20 +78,21 @@ def plausible(draw: st.DrawFn, name: str) -> dict[str, float]:
     values: dict[str, float] = {}
     seen: set[int] = set()
     for point in MAPS[name].points():
-        if point.address in seen and point.bit is None:
+        if point.address in seen:
             continue  # one register behind two fields: the second follows the first
         seen.add(point.address)
         spec = point.spec
-        low, high = spec.low * 0.999, spec.high * 0.999  # a float32 may round over a bound
-        if not words.is_float(point.type):
+        low, high = spec.low, spec.high
+        if words.is_float(point.type):
+            low, high = low * 0.999, high * 0.999  # a float32 may round over a bound
+        else:
             least, most = words.limits(point.type)
-            factor = point.multiplier * (point.factor.typical if point.factor else 1.0)
-            factor *= 10.0**point.typical_exponent
+            factor = point.multiplier * 10.0**point.typical_exponent
+            factor *= point.factor.typical if point.factor is not None else 1.0
             low = max(low, (least + 1) * factor + point.offset)
             high = min(high, (most - 1) * factor + point.offset)
-        value = draw(st.floats(low, high).map(lambda v: v + 0.0))
-        if point.bit is not None:
-            value = float(draw(st.booleans()))
+        flag = st.sampled_from([0.0, 1.0])
+        value = draw(st.floats(low, high) if point.bit is None else flag)
         values[spec.name] = value
         if point.negative is not None:
             reverse = draw(st.booleans())
@@ -101,7 +103,7 @@ def plausible(draw: st.DrawFn, name: str) -> dict[str, float]:
 
 @pytest.mark.parametrize("name", shipped_maps())
 @given(data=st.data())
-def test_encode_is_the_inverse_of_decode(name, data):
+def test_encode_is_the_inverse_of_decode(name: str, data: st.DataObject) -> None:
     register_map = MAPS[name]
     values = data.draw(plausible(name))
     decoded = decode(register_map, encode(register_map, values, peaks={}))
@@ -119,7 +121,7 @@ def test_encode_is_the_inverse_of_decode(name, data):
 
 
 @given(st.floats(0, 1e9), st.floats(0, 1e9))
-def test_peaks_choose_powers_of_ten_that_hold(power, energy):
+def test_peaks_choose_powers_of_ten_that_hold(power: float, energy: float) -> None:
     register_map = MAPS["sunspec-meter"]
     peaks = {"power_watts": 1e9, "energy_import_watt_hours": 1e12}
     values = {"power_watts": power, "energy_import_watt_hours": energy}
@@ -128,12 +130,12 @@ def test_peaks_choose_powers_of_ten_that_hold(power, energy):
     assert decoded["energy_import_watt_hours"] == pytest.approx(energy, abs=1e12 / 2**32 * 10)
 
 
-def test_a_value_too_large_for_its_register_is_refused():
+def test_a_value_too_large_for_its_register_is_refused() -> None:
     with pytest.raises(ValueError, match=r"power_watts=1000000000.0: .* does not fit int16"):
         encode(load_map("sunspec-meter"), {"power_watts": 1e9})
 
 
-def test_what_is_not_given_is_not_supported():
+def test_what_is_not_given_is_not_supported() -> None:
     register_map = load_map("sunspec-inverter")
     decoded = decode(register_map, encode(register_map, {"power_watts": None}))
     assert decoded.values["power_watts"] is None
@@ -141,7 +143,7 @@ def test_what_is_not_given_is_not_supported():
     assert decoded.quality["temperature_celsius"] is Quality.NOT_SUPPORTED
 
 
-def test_the_wrong_word_order_is_out_of_range_or_far_off():
+def test_the_wrong_word_order_is_out_of_range_or_far_off() -> None:
     register_map = load_map("schneider-pm5xxx")
     memory = encode(register_map, {"power_watts": 120_500.0, "frequency_hertz": 50.0})
     swapped = dict(memory)
@@ -156,7 +158,7 @@ def test_the_wrong_word_order_is_out_of_range_or_far_off():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_no_number_is_out_of_range(value):
+def test_no_number_is_out_of_range(value: float) -> None:
     register_map = load_map("janitza-umg")
     memory = encode(register_map, {"power_watts": 1.0}) | {
         19026 + i: word for i, word in enumerate(words.registers(value, "float32", "big"))
@@ -167,14 +169,14 @@ def test_no_number_is_out_of_range(value):
     assert decoded.quality["power_export_watts"] is Quality.OUT_OF_RANGE
 
 
-def test_a_scale_factor_beyond_ten_is_not_believed():
+def test_a_scale_factor_beyond_ten_is_not_believed() -> None:
     register_map = load_map("sunspec-meter")
     memory = encode(register_map, {"power_watts": 1.0})
     memory[register_map.layout()[203] + 22] = 11
     assert decode(register_map, memory).quality["power_watts"] is Quality.NOT_SUPPORTED
 
 
-def test_a_transformer_ratio_scales_currents_powers_and_energies_only():
+def test_a_transformer_ratio_scales_currents_powers_and_energies_only() -> None:
     register_map = load_map("eastron-sdm630")
     names = ("power_watts", "current_l1_amperes", "energy_import_watt_hours", "voltage_l1_volts")
     memory = encode(register_map, dict.fromkeys(names, 4.0))
@@ -182,7 +184,7 @@ def test_a_transformer_ratio_scales_currents_powers_and_energies_only():
     assert [values[name] for name in names] == pytest.approx([160.0, 160.0, 160.0, 4.0])
 
 
-def test_inverting_changes_the_places_of_both_directions():
+def test_inverting_changes_the_places_of_both_directions() -> None:
     register_map = load_map("janitza-umg")
     given_values = {
         "power_watts": 0.0,
@@ -200,7 +202,7 @@ def test_inverting_changes_the_places_of_both_directions():
     assert values["power_l1_watts"] == 1000.0
 
 
-def test_registers_know_where_they_roll_over():
+def test_registers_know_where_they_roll_over() -> None:
     points = {point.spec.name: point for point in load_map("victron-gx-battery").points()}
     register = points["energy_charge_watt_hours"].register
     assert register is not None
@@ -220,14 +222,14 @@ def test_registers_know_where_they_roll_over():
 
 
 @given(st.sampled_from(["big", "little"]), st.integers(-(2**31), 2**31 - 1))
-def test_words_and_numbers(order, value):
+def test_words_and_numbers(order: words.WordOrder, value: float) -> None:
     assert words.number(words.registers(value, "int32", order), "int32", order) == value
     unsigned = words.pattern(words.registers(value, "int32", order), order)
     assert words.from_pattern(unsigned, 2, order) == words.registers(value, "int32", order)
 
 
 @given(st.text("abcXYZ 0189-", max_size=12))
-def test_texts(text):
+def test_texts(text: str) -> None:
     assert words.text(words.text_registers(text, 8)) == text.strip()
 
 
@@ -264,12 +266,14 @@ def errors_of(tmp_path: Path, text: str) -> list[str]:
         ("  power_watts: {register: 1, unit: W, scale: 0}", ["6:", "scale must not be 0"]),
     ],
 )  # fmt: skip
-def test_a_wrong_map_names_file_line_and_nearest(tmp_path, line, expected):
+def test_a_wrong_map_names_file_line_and_nearest(
+    tmp_path: Path, line: str, expected: list[str]
+) -> None:
     lines = errors_of(tmp_path, BASE + line + "\n")
     assert any(all(part in item for part in expected) for item in lines), lines
 
 
-def test_one_register_is_read_by_one_function(tmp_path):
+def test_one_register_is_read_by_one_function(tmp_path: Path) -> None:
     text = BASE + (
         "  power_watts: {register: 5, type: uint32, unit: W, function: input}\n"
         "  voltage_volts: {register: 6, unit: V}\n"
@@ -277,16 +281,16 @@ def test_one_register_is_read_by_one_function(tmp_path):
     assert "mine.yaml:7:" in errors_of(tmp_path, text)[0]
 
 
-def test_registers_before_address_zero_are_refused(tmp_path):
+def test_registers_before_address_zero_are_refused(tmp_path: Path) -> None:
     text = "register_offset: -1\n" + BASE + "  power_watts: {register: 0, unit: W}\n"
     assert "before address 0" in errors_of(tmp_path, text)[0]
 
 
-def test_an_unknown_map_names_the_nearest():
+def test_an_unknown_map_names_the_nearest() -> None:
     with pytest.raises(ConfigErrors, match="did you mean 'janitza-umg'"):
         load_map("janitsa-umg")
 
 
-def test_a_map_file_that_is_not_there(tmp_path):
+def test_a_map_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigErrors, match="cannot be read"):
         load_map("none.yaml", tmp_path)
