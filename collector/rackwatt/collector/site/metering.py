@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Meters: expansion, and the rules that keep a watt-hour from being counted twice or never."""
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,7 +14,7 @@ from rackwatt.collector.site.topology import (
     Metering,
     Placement,
     Validity,
-    expand_terms,
+    net_counts,
 )
 from rackwatt.wire.config import Key
 
@@ -203,10 +202,7 @@ def _check_twice(
     for meter in meters.values():
         if meter.role is None:
             continue
-        net: Counter[str] = Counter()
-        for term in expand_terms(meters, meter.id):
-            net[term.meter_id] += term.sign
-        for name, count in net.items():
+        for name, count in net_counts(meters, meter.id).items():
             if abs(count) > 1:
                 clashes.setdefault((meter.id, meter.id), []).append(name)
             if count > 0:

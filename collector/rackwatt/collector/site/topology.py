@@ -255,9 +255,9 @@ class Metering:
 
 
 def expand_terms(meters: Mapping[str, Meter], meter_id: str, sign: int = 1) -> list[Term]:
-    """The physical terms of a meter; members that are not valid now are left out.
+    """The physical terms of a meter, as often as they are reached.
 
-    Cycles must have been refused before.
+    Members that are not valid now are left out. Cycles must have been refused before.
     """
     meter = meters.get(meter_id)
     if meter is None:
@@ -268,6 +268,14 @@ def expand_terms(meters: Mapping[str, Meter], meter_id: str, sign: int = 1) -> l
     return added + [t for member in meter.minus for t in expand_terms(meters, member, -sign)]
 
 
+def net_counts(meters: Mapping[str, Meter], meter_id: str) -> dict[str, int]:
+    """How often each physical meter counts in a meter: added less taken off."""
+    counts: dict[str, int] = {}
+    for term in expand_terms(meters, meter_id):
+        counts[term.meter_id] = counts.get(term.meter_id, 0) + term.sign
+    return counts
+
+
 def terms_of(meters: Mapping[str, Meter]) -> Terms:
     """What each role is made of."""
     roles: dict[Role, list[Term]] = {}
@@ -275,7 +283,11 @@ def terms_of(meters: Mapping[str, Meter]) -> Terms:
     for meter in meters.values():
         if meter.role is None:
             continue
-        roles.setdefault(meter.role, []).extend(expand_terms(meters, meter.id))
+        # What is added through one virtual meter and taken off through another cancels here, so
+        # that its being unknown does not make the role unknown.
+        counts = net_counts(meters, meter.id)
+        terms = [Term(name, count) for name, count in counts.items() if count]
+        roles.setdefault(meter.role, []).extend(terms)
         if meter.role == "it":
             categories.append(None if meter.position is None else CATEGORIES[meter.position])
     known = [category for category in categories if category is not None]
