@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The addresses of the page: ``/``, ``/wall``, ``/events``, ``/api/…`` and ``/static/…``."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from rackwatt.collector.live.page.catalogue import STATIC, choose_language
+from rackwatt.collector.live.page.live_page import PageSource, TooManyListenersError, serialise
+from rackwatt.collector.live.page.render import ASSETS, Renderer
+
+HEARTBEAT_SECONDS: Final = 10.0
+"""An idle stream says something this often, so that proxies and browsers keep it."""
+RETRY_MS: Final = 2000
+
+# Given here and not guessed: what the machine's own tables say differs, and browsers refuse
+# scripts under a wrong type.
+_MEDIA_TYPES: Final = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+}
+
+
+async def event_stream(
+    frames: AsyncIterator[bytes], heartbeat_seconds: float = HEARTBEAT_SECONDS
+) -> AsyncIterator[bytes]:
+    """Wrap serialised frames as server-sent events.
+
+    Args:
+        frames: One item per frame; the stream ends with it.
+        heartbeat_seconds: A comment is sent after this long without a frame.
+    """
+    yield f"retry: {RETRY_MS}\n\n".encode()
+    following: asyncio.Future[bytes] | None = None
+    try:
+        while True:
+            following = following or asyncio.ensure_future(anext(frames))
+            done, _ = await asyncio.wait({following}, timeout=heartbeat_seconds)
+            if not done:
+                yield b": waiting\n\n"
+                continue
+            try:
+                frame = following.result()
+            except StopAsyncIteration:
+                return
+            following = None
+            yield b"event: frame\ndata: " + frame + b"\n\n"
+    finally:
+        # Both, and now: a client that has gone must not keep its place among the listeners.
+        if following is not None:
+            following.cancel()
+            await asyncio.wait({following})
+        if isinstance(frames, AsyncGenerator):
+            await frames.aclose()
+
+
+class _Static(StaticFiles):
+    """Our static files, with media types that do not depend on the machine."""
+
+    def file_response(
+        self,
+        full_path: str | os.PathLike[str],
+        stat_result: os.stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        media_type = _MEDIA_TYPES.get(Path(full_path).suffix)
+        if media_type and response.status_code == status_code:
+            response.headers["Content-Type"] = media_type
+        # Revalidated each time (they carry an ETag): an upgrade shows at once.
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+class Page:
+    """Answers the requests of the page.
+
+    Args:
+        source: Where the figures come from.
+        renderer: Makes the HTML.
+    """
+
+    def __init__(self, source: PageSource, renderer: Renderer) -> None:
+        self._source = source
+        self._renderer = renderer
+
+    def _html(self, request: Request, page: str) -> Response:
+        asked = request.query_params.get("lang")
+        language = choose_language(asked, request.headers.get("accept-language", ""))
+        html = self._renderer.render(page, language, self._source.frame())
+        headers = {
+            "Cache-Control": "no-store",
+            "Content-Language": language,
+            "Vary": "Accept-Language",
+        }
+        return HTMLResponse(html, headers=headers)
+
+    async def operators(self, request: Request) -> Response:
+        """``/``: the operators' view."""
+        return self._html(request, "operators")
+
+    async def wall(self, request: Request) -> Response:
+        """``/wall``: the public display."""
+        return self._html(request, "wall")
+
+    async def frame(self, _request: Request) -> Response:
+        """``/api/frame``: the current frame as JSON."""
+        return _json(serialise(self._source.frame()))
+
+    async def history(self, _request: Request) -> Response:
+        """``/api/history``: the last hour as JSON."""
+        return _json(serialise(self._source.history()))
+
+    async def events(self, _request: Request) -> Response:
+        """``/events``: a frame each second as server-sent events."""
+        try:
+            frames = self._source.subscribe()
+        except TooManyListenersError as error:
+            headers = {"Retry-After": "5"}
+            return Response(f"{error}\n", 503, headers=headers, media_type="text/plain")
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(
+            event_stream(frames), headers=headers, media_type="text/event-stream"
+        )
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, headers={"Cache-Control": "no-store"}, media_type="application/json")
+
+
+def routes(source: PageSource, renderer: Renderer | None = None) -> list[BaseRoute]:
+    """Return the routes of the page.
+
+    Wrap the application in ``SecurityHeaders`` as well.
+
+    Args:
+        source: Where the figures come from, for example a ``LivePage``.
+        renderer: For tests; the default renders with the assets of this installation.
+    """
+    page = Page(source, renderer or Renderer(ASSETS))
+    return [
+        Route("/", page.operators, name="page"),
+        Route("/wall", page.wall, name="wall"),
+        Route("/events", page.events, name="events"),
+        Route("/api/frame", page.frame, name="frame"),
+        Route("/api/history", page.history, name="history"),
+        Mount("/static", _Static(directory=STATIC), name="static"),
+    ]
