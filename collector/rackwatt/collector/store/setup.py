@@ -71,7 +71,13 @@ def _organization(server: InfluxHttp) -> str:
 def _bucket(
     server: InfluxHttp, org_id: str, name: str, seconds: int, say: Callable[[str], None]
 ) -> str:
-    rules = [{"type": "expire", "everySeconds": seconds}] if seconds else []
+    rules = [
+        {
+            "type": "expire",
+            "everySeconds": seconds,
+            "shardGroupDurationSeconds": _shard_seconds(seconds),
+        }
+    ]
     query = {"orgID": org_id, "name": name}
     found = _found(server, "/api/v2/buckets", query, "buckets")
     if not found:
@@ -88,6 +94,16 @@ def _bucket(
         server.call("PATCH", f"/api/v2/buckets/{bucket['id']}", body=body)
         say(f"bucket {name}: kept {_span(now)}, now keeps {_span(seconds)}")
     return str(bucket["id"])
+
+
+def _shard_seconds(seconds: int) -> int:
+    """The database's own choice for new buckets; an old bucket's would refuse a short retention.
+
+    https://docs.influxdata.com/influxdb/v2/reference/internals/shards/#shard-group-duration
+    """
+    if seconds and seconds < 2 * 86_400:
+        return 3600
+    return 86_400 if seconds and seconds <= 183 * 86_400 else 7 * 86_400
 
 
 def _found(server: InfluxHttp, path: str, query: dict[str, str], key: str) -> list[dict[str, Any]]:
