@@ -14,6 +14,7 @@ from rackwatt.twin.spec import MeterSpec, TwinSpec
 from rackwatt.twin.world import World
 from rackwatt.twin.world.cooling import HEAT_CAPACITY_PER_LITER
 from rackwatt.twin.world.noise import process, uniform
+from rackwatt.twin.world.racks import Floor
 
 Values = dict[str, float]
 Kind = Literal["power", "climate", "coolant"]
@@ -37,6 +38,8 @@ class Device:
     """Largest values to be expected, for devices that scale their registers."""
     starts: Mapping[str, float] = field(default_factory=dict)
     """What the registers showed at the first start, Wh."""
+    row: str = ""
+    """The row that it stands in, of rack devices."""
 
 
 def _electrical(world: World, stream: int, power: float) -> Values:
@@ -229,11 +232,11 @@ _MAIN: Final = {"battery": "energy_charge_watt_hours"}
 def starts(seed: int, number: int) -> dict[str, float]:
     """What the registers of device `number` showed at the first start, Wh."""
     names = ("import", "export", "charge", "discharge", "output")
+    fields = [*(f"energy_{name}_watt_hours" for name in names), "heat_energy_watt_hours"]
+    span = _START_TO - _START_FROM
     return {
-        f"energy_{name}_watt_hours": round(
-            _START_FROM + (_START_TO - _START_FROM) * uniform(seed, 950 + i, number)
-        )
-        for i, name in enumerate(names)
+        field: round(_START_FROM + span * uniform(seed, 950 + i, number))
+        for i, field in enumerate(fields)
     }
 
 
@@ -289,9 +292,9 @@ def row_meter(row: str) -> str:
     return f"{row}-busway"
 
 
-def catalogue(spec: TwinSpec, world: World) -> Catalogue:
+def catalogue(spec: TwinSpec, floor: Floor) -> Catalogue:
     """The devices of a site."""
-    full = world.floor.largest_power
+    full = floor.largest_power
     highest = {
         "grid": full * 1.5 + spec.pv.inverter_watts + spec.wind.rated_watts,
         "pv": spec.pv.inverter_watts, "wind": spec.wind.rated_watts,
@@ -310,32 +313,35 @@ def catalogue(spec: TwinSpec, world: World) -> Catalogue:
         read = _one_way(contract.id, number)
         peaks, first = _peaks(contract.rated_watts), starts(spec.seed, number)
         site.append(Device(contract.id, "power", "schneider-pm5xxx", read, peaks, first))
-    return Catalogue(tuple(site), _hall_devices(spec, world), _rack_devices(spec, world))
+    return Catalogue(tuple(site), _hall_devices(spec, floor), _rack_devices(spec, floor))
 
 
-def _hall_devices(spec: TwinSpec, world: World) -> dict[str, tuple[Device, ...]]:
+def _hall_devices(spec: TwinSpec, floor: Floor) -> dict[str, tuple[Device, ...]]:
     halls: dict[str, tuple[Device, ...]] = {}
     rows: dict[str, list[int]] = {}
-    for rack in world.floor.racks:
+    for rack in floor.racks:
         rows.setdefault(rack.row, []).append(rack.index)
     for hall in spec.halls:
-        devices = [Device(cdu, "coolant", spec.cdu_map, _cdu(cdu)) for cdu in hall.cdus]
+        devices = [
+            Device(cdu, "coolant", spec.cdu_map, _cdu(cdu), starts=starts(spec.seed, 150 + i))
+            for i, cdu in enumerate(hall.cdus)
+        ]
         for row in hall.rows if hall.metering == "row" else ():
             first, last = rows[row.id][0], rows[row.id][-1] + 1
             read, number = _row(first, last, 200 + first), 200 + first
             device = Device(
                 row_meter(row.id), "power", "schneider-pm5xxx", read,
-                _peaks(world.floor.largest_power), starts(spec.seed, number),
+                _peaks(floor.largest_power), starts(spec.seed, number),
             )  # fmt: skip
             devices.append(device)
         halls[hall.id] = tuple(devices)
     return halls
 
 
-def _rack_devices(spec: TwinSpec, world: World) -> dict[str, tuple[Device, ...]]:
+def _rack_devices(spec: TwinSpec, floor: Floor) -> dict[str, tuple[Device, ...]]:
     models = {row.id: row.pdu for row in spec.rows}
     found: dict[str, list[Device]] = {hall.id: [] for hall in spec.halls}
-    for rack in world.floor.racks:
+    for rack in floor.racks:
         if rack.row not in spec.served_rows:
             continue
         for second, side in ((False, "a"), (True, "b")):
@@ -343,10 +349,14 @@ def _rack_devices(spec: TwinSpec, world: World) -> dict[str, tuple[Device, ...]]
             model = models[rack.row]
             read = _pdu(rack.index, second, number)
             first = starts(spec.seed, number)
-            pdu = Device(f"{rack.id}-pdu-{side}", "power", model, read, starts=first)
+            pdu = Device(f"{rack.id}-pdu-{side}", "power", model, read, starts=first, row=rack.row)
             place = "outlet" if second else "inlet"
             probe = Device(
-                f"{rack.id}-{place}", "climate", PROBES[model], _probe(rack.index, second)
+                f"{rack.id}-{place}",
+                "climate",
+                PROBES[model],
+                _probe(rack.index, second),
+                row=rack.row,
             )
             found[rack.hall] += [pdu, probe]
     return {hall: tuple(devices) for hall, devices in found.items()}

@@ -8,13 +8,20 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rackwatt.twin.patterns import expand
-from rackwatt.wire.config import Document, Duration, load_document
+from rackwatt.wire.config import (
+    ConfigError,
+    ConfigErrors,
+    Document,
+    Duration,
+    load_document,
+    nearest,
+)
 from rackwatt.wire.topics import check_name
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -171,7 +178,10 @@ GPUS: Final[Mapping[str, Gpu]] = MappingProxyType(
 
 
 class RowSpec(_Strict):
-    """A row of equal racks."""
+    """A row of equal racks.
+
+    In a file one entry may stand for several rows: `id: "a-[01-12]", racks: "{row}-[01-20]"`.
+    """
 
     id: str
     racks: str
@@ -188,6 +198,8 @@ class RowSpec(_Strict):
     supply_efficiency: float = Field(default=0.955, gt=0, le=1)
     pdu: Literal["apc-rpdu2", "raritan-px", "vertiv-geist"] = "apc-rpdu2"
     """The OID map that the row's PDUs answer by."""
+    snmp: Literal["v2c", "v3"] = "v2c"
+    """How the agents ask them; the PDUs answer to both."""
 
     @field_validator("racks")
     @classmethod
@@ -202,7 +214,11 @@ class RowSpec(_Strict):
 
 
 class HallSpec(_Strict):
-    """A hall, its rows and its coolant units."""
+    """A hall, its rows and its coolant units.
+
+    In a file one entry may stand for several halls: `id: "hall-[01-10]"`, and `{hall}` in the
+    names of its rows and coolant units.
+    """
 
     id: str
     rows: tuple[RowSpec, ...] = Field(min_length=1)
@@ -263,6 +279,33 @@ class FaultSpec(_Strict):
     value: float | str | None = None
 
 
+def _halls(item: Any) -> list[Any]:
+    if not isinstance(item, dict) or not isinstance(item.get("id"), str):
+        return [item]  # pydantic says what is wrong
+    halls: list[Any] = []
+    for hall in expand(item["id"]):
+        rows = item.get("rows")
+        cdus = item.get("cdus")
+        made = {**item, "id": hall}
+        if isinstance(rows, list):
+            made["rows"] = [row for entry in rows for row in _rows(entry, hall)]
+        if isinstance(cdus, list):
+            names = [str(name).replace("{hall}", hall) for name in cdus]
+            made["cdus"] = [name for pattern in names for name in expand(pattern)]
+        halls.append(made)
+    return halls
+
+
+def _rows(item: Any, hall: str) -> list[Any]:
+    if not isinstance(item, dict) or not isinstance(item.get("id"), str):
+        return [item]
+    racks = str(item.get("racks", "")).replace("{hall}", hall)
+    return [
+        {**item, "id": row, "racks": racks.replace("{row}", row)}
+        for row in expand(item["id"].replace("{hall}", hall))
+    ]
+
+
 class TwinSpec(_Strict):
     """A simulated site."""
 
@@ -286,6 +329,13 @@ class TwinSpec(_Strict):
     """How many rows, from the first, have PDUs, probes and nodes that answer; None: all."""
     faults: tuple[FaultSpec, ...] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _expanded(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("halls"), list):
+            return {**data, "halls": [hall for item in data["halls"] for hall in _halls(item)]}
+        return data
+
     @model_validator(mode="after")
     def _consistent(self) -> "TwinSpec":
         racks = [rack for row in self.rows for rack in row.rack_ids]
@@ -301,6 +351,16 @@ class TwinSpec(_Strict):
             raise ValueError(f"a job names unknown racks: {', '.join(unknown[:5])}")
         if len(set(named)) != len(named):
             raise ValueError("a rack stands in two jobs")
+        unmetered = [
+            row.id
+            for hall in self.halls
+            for row in hall.rows
+            if hall.metering == "pdu" and row.id not in self.served_rows
+        ]
+        if unmetered:
+            raise ValueError(
+                f"rows_served leaves {unmetered[0]} without a meter: its hall needs metering: row"
+            )
         return self
 
     @property
@@ -316,24 +376,29 @@ class TwinSpec(_Strict):
 
 
 SCENARIOS: Final = ("demo", "tetouan")
+_DEFAULT: Final = "demo"
 
 
 def scenario(name: str) -> TwinSpec:
-    """A scenario that ships with the twin.
+    """A scenario that ships with the twin; `default` is the demo.
 
     Raises:
-        ValueError: no such scenario.
+        ConfigErrors: no such scenario.
     """
-    if name not in SCENARIOS:
-        raise ValueError(f"no scenario {name!r}; there are: {', '.join(SCENARIOS)}")
-    file = resources.files("rackwatt.twin").joinpath("scenarios", f"site-{name}.yaml")
-    return Document(f"site-{name}.yaml", file.read_text(encoding="utf-8")).validate(TwinSpec)
+    real = _DEFAULT if name == "default" else name
+    if real not in SCENARIOS:
+        hint = f"{nearest(name, SCENARIOS)} or a file: {name}.yaml"
+        raise ConfigErrors([ConfigError(name, 1, "", "no such scenario", hint)])
+    file = resources.files("rackwatt.twin").joinpath("scenarios", f"site-{real}.yaml")
+    return Document(f"site-{real}.yaml", file.read_text(encoding="utf-8")).validate(TwinSpec)
 
 
-def load_spec(path: Path) -> TwinSpec:
-    """Read a twin's file.
+def load_spec(source: str | Path) -> TwinSpec:
+    """A scenario by name, or a twin's file by its path (anything that ends in `.yaml`).
 
     Raises:
-        ConfigErrors: with every violation and its line.
+        ConfigErrors: with every violation and its line, or no such scenario.
     """
-    return load_document(path).validate(TwinSpec)
+    if isinstance(source, Path) or source.endswith((".yaml", ".yml")):
+        return load_document(Path(source)).validate(TwinSpec)
+    return scenario(source)

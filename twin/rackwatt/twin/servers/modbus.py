@@ -5,7 +5,6 @@ Reading is all they allow: other function codes than the device's own answer "il
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -16,6 +15,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from rackwatt.agents.modbus import RegisterMap, encode, load_map
 from rackwatt.agents.modbus.points import fitting_exponents, register_at
+from rackwatt.twin.addresses import Gateway
 from rackwatt.twin.devices import Device, Values
 from rackwatt.twin.faults import Faults
 from rackwatt.twin.panel import Panel
@@ -24,16 +24,6 @@ from rackwatt.wire.inventory import Register
 _FUNCTIONS: Final = {"holding": 3, "input": 4}
 _FILL: Final = 125
 """Gaps of so many registers read as 0, as reserved registers do; longer: "illegal address"."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """One TCP port and the units behind it."""
-
-    name: str
-    port: int
-    units: Mapping[int, str]
-    """Unit to device."""
 
 
 def energy_registers(register_map: RegisterMap, peaks: Mapping[str, float]) -> dict[str, Register]:

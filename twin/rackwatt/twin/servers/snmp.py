@@ -12,7 +12,6 @@ millisecond, most of it in the ASN.1 decoder.
 import asyncio
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from pysnmp.proto import rfc1902, rfc1905
 from pysnmp.proto.api import v2c
 
 from rackwatt.agents.snmp import OidMap, Typed, encode, load_oid_map
+from rackwatt.twin.addresses import Credentials, Host
 from rackwatt.twin.devices import Device
 from rackwatt.twin.faults import Faults
 from rackwatt.twin.panel import Panel
@@ -42,24 +42,6 @@ _WIDTH: Final = {"integer": 2.0**31, "counter64": 2.0**64}
 _SYS_DESCR: Final = (1, 3, 6, 1, 2, 1, 1, 1, 0)
 _SYS_NAME: Final = (1, 3, 6, 1, 2, 1, 1, 5, 0)
 _MOST_REPETITIONS: Final = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """One UDP port and the devices that answer there: a PDU and the probes plugged into it."""
-
-    name: str
-    port: int
-    devices: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What the responders accept; v3 with SHA-1 authentication, without privacy."""
-
-    community: str = "public"
-    user: str = "rackwatt"
-    auth_key: str = "twin-auth-key"
 
 
 def _oid(text: str) -> Oid:
@@ -118,6 +100,14 @@ class Responder:
             "firmware": "twin",
         }
         return encode(oid_map, values, texts)
+
+    def modulus_of(self, device: str, field: str) -> float | None:
+        """Where a counter rolls over, Wh; None: not known, or not here."""
+        for known, oid_map in self._maps:
+            for point in oid_map.points() if known.id == device else ():
+                if point.spec.name == field and point.register is not None:
+                    return point.register.modulus_watt_hours
+        return None
 
     def get(self, oid: Oid) -> Asn1Item:
         """The object's value, or "no such object"."""
@@ -255,6 +245,11 @@ class SnmpServer:
         for kind in (_Get, _Next, _Bulk):
             kind(engine, scope, asked)
 
+    def modulus_of(self, device: str, field: str) -> float | None:
+        """Where the counter of a device rolls over, Wh; None: not known."""
+        found = (responder.modulus_of(device, field) for responder in self._responders)
+        return next((modulus for modulus in found if modulus is not None), None)
+
     def _silence(self, host: Host) -> Callable[[], bool]:
         faults = self._faults
         return lambda: any(faults.get("dead", name) for name in host.devices)
@@ -263,7 +258,14 @@ class SnmpServer:
         known = self._credentials
         config.add_v1_system(engine, "twin", known.community)
         config.add_vacm_user(engine, 2, "twin", "noAuthNoPriv", (1, 3, 6))
-        config.add_v3_user(engine, known.user, config.USM_AUTH_HMAC96_SHA, known.auth_key)
+        config.add_v3_user(
+            engine,
+            known.user,
+            config.USM_AUTH_HMAC192_SHA256,
+            known.auth_key,
+            config.USM_PRIV_CFB128_AES,
+            known.priv_key,
+        )
         config.add_vacm_user(engine, 3, known.user, "authNoPriv", (1, 3, 6))
 
     async def aclose(self) -> None:

@@ -3,11 +3,10 @@
 
 Both libraries bring pandas: importing them costs a second and 100 MB. So a day is computed once,
 per minute, as plain arrays, and a long-running twin lets a short-lived child do it
-(`python -m rackwatt.twin.world.almanac`): its own process then stays small.
+(`python -m rackwatt.twin.almanac_child`): its own process then stays small.
 """
 
 import json
-import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -193,29 +192,10 @@ def _save(file: Path, values: Array) -> None:
 
 def child_command(directory: Path) -> list[str]:
     """The command of the child that computes; its standard input is `child_input`."""
-    return [sys.executable, "-m", "rackwatt.twin.world.almanac", str(directory)]
+    return [sys.executable, "-m", "rackwatt.twin.almanac_child", str(directory)]
 
 
 def child_input(spec: TwinSpec, days: list[date]) -> bytes:
     """What the child reads."""
     request = {"spec": spec.model_dump(mode="json"), "days": [day.isoformat() for day in days]}
     return json.dumps(request).encode()
-
-
-def write_days_in_child(spec: TwinSpec, directory: Path, days: list[date]) -> None:
-    """`write_days` in a child, waiting for it.
-
-    Raises:
-        subprocess.CalledProcessError: the child failed; its error went to standard error.
-    """
-    subprocess.run(child_command(directory), input=child_input(spec, days), check=True)
-
-
-def _main() -> None:
-    request = json.load(sys.stdin)
-    days = [date.fromisoformat(text) for text in request["days"]]
-    write_days(TwinSpec.model_validate(request["spec"]), Path(sys.argv[1]), days)
-
-
-if __name__ == "__main__":
-    _main()

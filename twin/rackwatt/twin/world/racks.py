@@ -143,9 +143,16 @@ class Floor:
         self.gpu_busy = busy[self._rack_of]
         hours = seconds / 3600.0
         self.gpu_energy = self.gpu_energy + self.gpu_power * hours
-        aim = 31.0 + 34.0 * self.gpu_power / self._limit + self._warmth
         part = 1.0 - float(np.exp(-seconds / _GPU_SECONDS))
-        self.gpu_temperature = self.gpu_temperature + (aim - self.gpu_temperature) * part
+        gap = self._final_temperature() - self.gpu_temperature
+        self.gpu_temperature = self.gpu_temperature + gap * part
         self.rack_power = self._rack_power(self.gpu_power)
         self.rack_energy = self.rack_energy + self.rack_power * hours
         self._past.append((time, self.rack_energy))
+
+    def settle(self) -> None:
+        """Let the temperatures be where the present power takes them."""
+        self.gpu_temperature = self._final_temperature()
+
+    def _final_temperature(self) -> Array:
+        return np.asarray(31.0 + 34.0 * self.gpu_power / self._limit + self._warmth)

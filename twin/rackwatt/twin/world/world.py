@@ -78,6 +78,7 @@ class World:
         self._air = Air(spec.cooling, len(self.floor.racks), spec.seed)
         self._halls = _hall_indices(self.floor)
         self._heat = self.floor.rack_power.copy()  # what reaches the plant, W per rack
+        self._cold = True
         self.cdu_heat: dict[str, float] = {cdu: 0.0 for hall in spec.halls for cdu in hall.cdus}
         """Heat that each CDU carried, Wh."""
         self.climate = self._climate(self._sky.at(self.sim_time))
@@ -121,6 +122,9 @@ class World:
             self.cdu_heat[cdu] += state.heat * hours
 
     def _warm(self, seconds: float) -> None:
+        if self._cold:  # a site that was running long before its first step
+            self._heat, self._cold = self.floor.rack_power.copy(), False
+            self.floor.settle()
         part = 1.0 - math.exp(-seconds / self.spec.cooling.time_constant)
         self._heat = self._heat + (self.floor.rack_power - self._heat) * part
 
@@ -216,6 +220,7 @@ class World:
         self.floor.gpu_temperature = np.array(state["gpu_temperature"], dtype=np.float64)
         self.floor.rack_energy = np.array(state["rack_energy"], dtype=np.float64)
         self._heat = np.array(state["heat"], dtype=np.float64)
+        self._cold = False
 
 
 def _hall_indices(floor: Floor) -> dict[str, Any]:

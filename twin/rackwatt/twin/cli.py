@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`rackwatt twin`: build, run and question the simulated site, and break it on purpose."""
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rackwatt.twin.kit import build, load_kit
+from rackwatt.twin.spec import load_spec
+from rackwatt.twin.truth import latest, true_pue, truth_at
+from rackwatt.wire.clock import SYSTEM_CLOCK
+from rackwatt.wire.config import ConfigErrors
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="A simulated site that speaks real Modbus TCP and SNMP: build, run, question, break.",
+)
+
+DataFolder = Annotated[Path, typer.Option("--data", help="The folder that 'rackwatt up' uses.")]
+
+
+@app.command("build")
+def build_command(
+    data: DataFolder = Path("data"),
+    scenario: Annotated[
+        str, typer.Option(help="default, tetouan, or a YAML file of your own.")
+    ] = "default",
+    broker: Annotated[
+        str, typer.Option(metavar="URL", help="The broker that the agents will use.")
+    ] = "mqtt://127.0.0.1:1883",
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was made as JSON.")] = False,
+) -> None:
+    """Write the site file and the agents' files of a simulated site."""
+    try:
+        kit = build(load_spec(scenario), data, broker)
+    except ConfigErrors as errors:
+        typer.echo(str(errors), err=True)
+        raise typer.Exit(2) from None
+    if as_json:
+        typer.echo(json.dumps(asdict(kit), default=str))
+        return
+    typer.echo(f"site file    {kit.site_file}")
+    typer.echo(f"agent files  {len(kit.agent_files)} in {kit.agent_files[0].parent}")
+
+
+@app.command("run")
+def run_command(
+    data: DataFolder = Path("data"),
+    speed: Annotated[
+        float,
+        typer.Option(min=0.1, max=100_000, help="Weather and jobs run this much faster."),
+    ] = 1.0,
+) -> None:
+    """Run the site that was built in this folder, until stopped."""
+    from rackwatt.twin.run import main
+
+    try:
+        spec, kit = load_kit(data)
+    except (OSError, ValueError) as error:
+        typer.echo(f"rackwatt: {error}; run 'rackwatt twin build' first", err=True)
+        raise typer.Exit(2) from None
+    asyncio.run(main(spec, kit, SYSTEM_CLOCK, speed))
+
+
+@app.command("truth")
+def truth_command(
+    data: DataFolder = Path("data"),
+    at: Annotated[
+        int | None, typer.Option("--at", help="Instant in ms since 1970 UTC; default: the newest.")
+    ] = None,
+    since: Annotated[
+        int | None, typer.Option("--since", help="Also the PUE from this instant on, in ms.")
+    ] = None,
+) -> None:
+    """Print what really happened, as JSON: powers in W, energies in Wh, PUE."""
+    line = latest(data) if at is None else truth_at(data, at)
+    if line is None:
+        typer.echo(f"rackwatt: no truth for that instant in {data}", err=True)
+        raise typer.Exit(1)
+    answer: dict[str, Any] = dict(line)
+    if since is not None:
+        answer["pue_since"] = true_pue(data, since, line["time_ms"])
+    json.dump(answer, sys.stdout, indent=1)
+    typer.echo()
