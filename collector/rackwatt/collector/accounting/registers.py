@@ -115,7 +115,7 @@ def steps(
         energy: float | None = None
         code: Happening | None = "swap"
         if not any(before.time_ms < swap <= after.time_ms for swap in swaps):
-            peak = power.peak(before.time_ms - margin, after.time_ms + margin)
+            peak = power.peak(before.time_ms - margin, after.time_ms)
             energy, code = advance(before, after, spec, peak)
         found.append(Step(before.time_ms, after.time_ms, energy))
         if code is not None:

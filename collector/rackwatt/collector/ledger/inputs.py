@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The inputs: readings as they came, and which closed intervals a late one touches."""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from rackwatt.collector.accounting.channels import (
+    BOOKED_FIELDS,
+    CHANNELS,
+    OUTPUT,
+    REVERSE,
+)
+from rackwatt.collector.accounting.power import Reading
+from rackwatt.collector.accounting.registers import RegisterSpec
+from rackwatt.collector.ledger.records import InputRecord
+
+_PARTNER: Final = {channel.power: channel.energy for channel in CHANNELS}
+_OPTIONAL: Final = frozenset(
+    name for channel in (REVERSE, OUTPUT) for name in (channel.power, channel.energy)
+)
+"""Fields that decide, once seen, whether a meter has a term at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A span of time whose intervals must be booked again, both ends included."""
+
+    low_ms: int
+    high_ms: int
+    whole_hours: bool = False
+    everything: bool = False
+
+
+class Inputs:
+    """Readings in the ledger's database, inside the caller's transaction.
+
+    Characteristics: one connection, one thread; remembers the newest time of each series, and
+    must be told by :meth:`forget` when a transaction was rolled back.
+
+    Args:
+        connection: The ledger's.
+        cadence: How often a device is read at a time, ms.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, cadence: Callable[[str, int], int]) -> None:
+        self._db = connection
+        self._cadence = cadence
+        self._ids: dict[tuple[str, str], int] = {}
+        self._newest: dict[int, int] = {}
+        self._specs: dict[tuple[str, str], tuple[float | None, float | None]] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Read again what is remembered."""
+        rows = self._db.execute("SELECT device, field, id FROM series")
+        self._ids = {(device, field): number for device, field, number in rows}
+        self._newest = {}
+        for number in self._ids.values():
+            newest = self._db.execute(
+                "SELECT time_ms FROM inputs WHERE series = ? AND held = 0"
+                " ORDER BY time_ms DESC LIMIT 1",
+                (number,),
+            ).fetchone()
+            if newest is not None:
+                self._newest[number] = newest[0]
+        specs = self._db.execute("SELECT device, field, modulus, resolution FROM registers")
+        self._specs = {(device, field): (modulus, step) for device, field, modulus, step in specs}
+
+    def knows(self, device: str, field: str) -> bool:
+        """Whether a device has ever reported a field with a booked value."""
+        return self._ids.get((device, field)) in self._newest
+
+    def set_spec(
+        self, device: str, field: str, modulus: float | None, resolution: float | None
+    ) -> bool:
+        """Note what is known of a register; say whether that is new."""
+        if self._specs.get((device, field)) == (modulus, resolution):
+            return False
+        self._db.execute(
+            "INSERT INTO registers VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET modulus = excluded.modulus, resolution = excluded.resolution",
+            (device, field, modulus, resolution),
+        )
+        self._specs[device, field] = (modulus, resolution)
+        return True
+
+    def set_serial(self, device: str, serial: str, time_ms: int) -> str | None:
+        """Note a device's serial number; return the one before if the device was replaced."""
+        found = self._db.execute(
+            "SELECT serial FROM serials WHERE device = ?", (device,)
+        ).fetchone()
+        if not serial or (found is not None and found[0] == serial):
+            return None
+        self._db.execute(
+            "INSERT INTO serials VALUES (?, ?) ON CONFLICT DO UPDATE SET serial = excluded.serial",
+            (device, serial),
+        )
+        if found is None:
+            return None
+        self._db.execute(
+            "INSERT OR IGNORE INTO swaps VALUES (?, ?, ?, ?)", (device, time_ms, found[0], serial)
+        )
+        return str(found[0])
+
+    def spec(self, device: str, field: str, cadence_ms: int) -> RegisterSpec:
+        """What is known of a register."""
+        modulus, resolution = self._specs.get((device, field), (None, None))
+        return RegisterSpec(cadence_ms, modulus, resolution)
+
+    def add(self, record: InputRecord, closed_ms: int) -> list[Touched]:
+        """Keep a record's values; return what they touch before ``closed_ms``.
+
+        A value that is there already changes nothing. Should two values claim the same place, the
+        greater one stays, so that the order of arrival cannot decide.
+        """
+        touched: list[Touched] = []
+        for field, value in record.values.items():
+            if value is None or field not in BOOKED_FIELDS:
+                continue
+            series = self._series(record.device, field)
+            newest = self._newest.get(series)
+            if record.held or (newest is not None and record.time_ms <= newest):
+                if not self._merge(series, record.time_ms, value, held=record.held):
+                    continue
+            else:
+                self._db.execute(
+                    "INSERT INTO inputs VALUES (?, ?, ?, 0) ON CONFLICT DO UPDATE"
+                    " SET value = excluded.value, held = 0",
+                    (series, record.time_ms, value),
+                )
+            if newest is None or record.time_ms > newest:
+                self._newest[series] = record.time_ms
+            if newest is None and field in _OPTIONAL:
+                touched.append(Touched(record.time_ms, record.time_ms, everything=True))
+            elif newest is None or newest < closed_ms or record.time_ms < closed_ms:
+                touched.append(self._touched(record.device, field, series, record.time_ms))
+        return touched
+
+    def _series(self, device: str, field: str) -> int:
+        number = self._ids.get((device, field))
+        if number is None:
+            cursor = self._db.execute(
+                "INSERT INTO series (device, field) VALUES (?, ?)", (device, field)
+            )
+            number = self._ids[device, field] = int(cursor.lastrowid or 0)
+        return number
+
+    def _merge(self, series: int, time_ms: int, value: float, *, held: bool) -> bool:
+        """Put a value among older ones; say whether the books may change."""
+        found = self._db.execute(
+            "SELECT value, held FROM inputs WHERE series = ? AND time_ms = ?", (series, time_ms)
+        ).fetchone()
+        if found is not None:
+            kept, was_held = found
+            if bool(was_held) == held:
+                value = max(value, kept)
+                if value == kept:
+                    return False
+            elif held:
+                return False
+        self._db.execute(
+            "INSERT INTO inputs VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET value = excluded.value, held = excluded.held",
+            (series, time_ms, value, int(held)),
+        )
+        return not held
+
+    def _touched(self, device: str, field: str, series: int, time_ms: int) -> Touched:
+        """Intervals between the neighbouring readings, and what their energy depends on."""
+        reach = 2 * self._cadence(device, time_ms)
+        low = self._before(series, time_ms - 1)
+        high = self._after(series, time_ms + 1)
+        first = time_ms - reach if low is None else low
+        last = time_ms + reach if high is None else high
+        partner = _PARTNER.get(field)
+        register = device, partner or field
+        if partner is not None and register in self._ids:
+            # Power shapes the register step around it, and tells what the next one can be.
+            step = self._ids[register]
+            first = min(first, _either(self._before(step, first), first))
+            last = max(last, _either(self._after(step, last + reach), last + reach))
+        coarse = self._specs.get(register, (None, None))[1] is not None
+        return Touched(first, last, whole_hours=coarse)
+
+    def _before(self, series: int, time_ms: int) -> int | None:
+        found = self._db.execute(
+            "SELECT time_ms FROM inputs WHERE series = ? AND time_ms <= ? AND held = 0"
+            " ORDER BY time_ms DESC LIMIT 1",
+            (series, time_ms),
+        ).fetchone()
+        return None if found is None else int(found[0])
+
+    def _after(self, series: int, time_ms: int) -> int | None:
+        found = self._db.execute(
+            "SELECT time_ms FROM inputs WHERE series = ? AND time_ms >= ? AND held = 0"
+            " ORDER BY time_ms LIMIT 1",
+            (series, time_ms),
+        ).fetchone()
+        return None if found is None else int(found[0])
+
+    def readings(self, device: str, field: str, low_ms: int, high_ms: int) -> list[Reading]:
+        """The readings of a span, with the nearest one at or before and at or after it."""
+        series = self._ids.get((device, field))
+        if series is None:
+            return []
+        low, high = self._before(series, low_ms), self._after(series, high_ms)
+        rows = self._db.execute(
+            "SELECT time_ms, value FROM inputs WHERE series = ? AND time_ms BETWEEN ? AND ?"
+            " AND held = 0 ORDER BY time_ms",
+            (series, _either(low, low_ms), _either(high, high_ms)),
+        )
+        return [Reading(time_ms, value) for time_ms, value in rows]
+
+    def release(self, device: str) -> list[InputRecord]:
+        """Take a device's held readings out; the caller adds the returned records again."""
+        records: list[InputRecord] = []
+        for (name, field), series in self._ids.items():
+            if name != device:
+                continue
+            rows = self._db.execute(
+                "DELETE FROM inputs WHERE series = ? AND held = 1 RETURNING time_ms, value",
+                (series,),
+            ).fetchall()
+            records += [InputRecord(device, t, {field: value}, t) for t, value in sorted(rows)]
+        return records
+
+    def swaps(self, device: str) -> list[int]:
+        """When a device was replaced."""
+        rows = self._db.execute("SELECT time_ms FROM swaps WHERE device = ?", (device,))
+        return [int(row[0]) for row in rows]
+
+    def earliest(self, records: Iterable[InputRecord]) -> int | None:
+        """The earliest time of the records that are booked, if any."""
+        return min((record.time_ms for record in records if _books(record)), default=None)
+
+
+def _books(record: InputRecord) -> bool:
+    return not record.held and any(
+        value is not None and field in BOOKED_FIELDS for field, value in record.values.items()
+    )
+
+
+def _either(found: int | None, other: int) -> int:
+    return other if found is None else found
