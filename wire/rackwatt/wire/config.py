@@ -274,7 +274,7 @@ def parse_bytes(value: object) -> object:
         ValueError: another text.
     """
     size = _parse(value, _BYTES, "a size", "512MiB or 1GB")
-    return int(size) if isinstance(size, float) else size
+    return int(size) if isinstance(size, float) and isinstance(value, str) else size
 
 
 Duration = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(parse_duration)]

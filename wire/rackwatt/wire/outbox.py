@@ -140,6 +140,14 @@ class Outbox:
                 limit -= end - low + 1
         return found
 
+    def kept(self, epoch: int, ranges: Sequence[Range]) -> list[Range]:
+        """What of `ranges` is still here: a request cannot make us look for more than we have."""
+        state = self._epochs.get(epoch)
+        if state is None:
+            return []
+        cut = [(max(low, state.oldest), min(high, state.last)) for low, high in ranges]
+        return [(low, high) for low, high in cut if low <= high]
+
     async def fetch(self, epoch: int, span: Range) -> list[Stored]:
         """The messages of `epoch` in the closed range `span` that are still kept."""
         query = (

@@ -197,16 +197,18 @@ class Session:
             self._client = None
             self.connected.clear()
             for limit in self._waiting:  # their acknowledgements will not come any more
-                limit.reschedule(0.0)
+                if not limit.expired():
+                    limit.reschedule(0.0)
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
         if not self._subscriptions:
             return
         granted = await client.subscribe([(topic, 1) for topic in self._subscriptions])
+        codes = [code if isinstance(code, int) else code.value for code in granted]
         refused = [
             topic
-            for topic, code in zip(self._subscriptions, granted, strict=True)
-            if int(getattr(code, "value", code)) >= _REFUSED
+            for topic, code in zip(self._subscriptions, codes, strict=True)
+            if code >= _REFUSED
         ]
         if refused:
             raise aiomqtt.MqttError(f"the broker refuses the subscription to {', '.join(refused)}")
