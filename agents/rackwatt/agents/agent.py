@@ -78,6 +78,8 @@ class Agent:
         self._work = asyncio.Event()
         self._window = Window()
         self._inventory_version = ""
+        self._last_round_ms = 0
+        self._leaving = False
         self.outbox = outbox
         self.errors = errors
         self.counts = Counts()
@@ -99,24 +101,30 @@ class Agent:
         """Work until cancelled; then say goodbye and close everything.
 
         Raises:
-            StartError: the source cannot start, and trying again would not help.
             sqlite3.Error: the outbox cannot be opened.
+            BaseExceptionGroup: with the StartError of a source that cannot start and for which
+                trying again would not help, or with what a driver's bug raised.
         """
         await self.outbox.start()
         try:
             async with asyncio.TaskGroup() as tasks:
                 session = tasks.create_task(self.session.run(), name="session")
-                tasks.create_task(self._beat(), name="status")
+                beat = tasks.create_task(self._beat(), name="status")
                 tasks.create_task(self._send(), name="send")
                 try:
                     await self._start_source()
                     await self._sample()
                 finally:
+                    self._leaving = True
+                    beat.cancel()  # nothing may say "online" after our goodbye
+                    await self._keep()
                     await self._say_goodbye()
                     session.cancel()
         finally:
-            await self._source.aclose()
-            await self.outbox.aclose()
+            try:
+                await self._source.aclose()
+            finally:
+                await self.outbox.aclose()
 
     async def _start_source(self) -> None:
         backoff = Backoff(first=1.0, cap=60.0)
@@ -136,24 +144,23 @@ class Agent:
         agent = self._config.agent
         send_ms = round(agent.send_every * 1000)
         window_index: int | None = None
-        last_round_ms = 0
         async for tick in ticks(agent.sample_every, self._clock):
             self.counts.skipped += tick.skipped
             index = -(-tick.due_ms // send_ms)
             if window_index is not None and index != window_index:
                 # The turn at the window's end was missed: what it has goes with its own time.
-                await self._keep(last_round_ms)
+                await self._keep()
             window_index = index
-            last_round_ms = self._clock.now_ms()
+            self._last_round_ms = self._clock.now_ms()
             self._window.add(await self._source.sample())
             self.counts.rounds += 1
             if tick.due_ms % send_ms == 0:
-                await self._keep(last_round_ms)
+                await self._keep()
                 window_index = None
 
-    async def _keep(self, time_ms: int) -> None:
+    async def _keep(self) -> None:
         """Fold the window, make it durable, hand it to the sender."""
-        messages = self._messages(self._window.close(), time_ms)
+        messages = self._messages(self._window.close(), self._last_round_ms)
         if not messages:
             return
         try:
@@ -166,7 +173,6 @@ class Agent:
         while len(self._live) > _LIVE_MESSAGES:
             self._live.popleft()  # still in the outbox: it becomes backlog
         self._work.set()
-        await self._publish_inventory()
 
     def _messages(
         self, samples: Sequence[Sample], time_ms: int
@@ -188,7 +194,14 @@ class Agent:
         while True:
             await self.session.connected.wait()
             self._work.clear()
-            batch, replayed = await self._next_batch()
+            if not self._live:
+                await self._publish_inventory()
+            try:
+                batch, replayed = await self._next_batch()
+            except sqlite3.Error as error:
+                _log.error("outbox: %s; trying again", error)
+                await asyncio.sleep(1.0)
+                continue
             if not batch:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._work.wait(), timeout=STATUS_SECONDS)
@@ -254,9 +267,9 @@ class Agent:
     async def _on_connect(self, session: int) -> None:
         del session
         self._inventory_version = ""
-        await self._publish_status("online")
-        await self._publish_inventory()
         self._work.set()
+        if not self._leaving:
+            await self._publish_status("online")
 
     async def _publish_inventory(self) -> None:
         items = self._source.inventory()
@@ -286,6 +299,9 @@ class Agent:
                 continue
             newest = self._replays.get(request.epoch)
             if newest is None or request.request >= newest[0]:
-                self._replays[request.epoch] = (request.request, list(request.ranges))
+                ranges = self.outbox.kept(request.epoch, request.ranges)
+                self._replays.pop(request.epoch, None)
+                if ranges:
+                    self._replays[request.epoch] = (request.request, ranges)
         self.session.ack(batch)
         self._work.set()

@@ -137,7 +137,7 @@ def _driver(document: Document) -> Driver:
     name = document.data.get("source")
     if name is None:
         raise ConfigErrors([document.error(("source",), "is missing", hint=nearest("", DRIVERS))])
-    if name not in DRIVERS:
+    if not isinstance(name, str) or name not in DRIVERS:
         hint = nearest(str(name), DRIVERS)
         raise ConfigErrors([document.error(("source",), f"unknown source {name!r}", hint=hint)])
     try:

@@ -16,6 +16,7 @@ _EXTREMES = ("power_min_watts", "power_max_watts")
 class _Device:
     values: dict[str, list[float]] = field(default_factory=dict)
     quality: dict[str, Quality] = field(default_factory=dict)
+    estimated: set[str] = field(default_factory=set)
     time_ms: int | None = None
 
 
@@ -23,9 +24,9 @@ class Window:
     """Collects samples and folds them: means for what flows, the last value for registers.
 
     A field that had at least one good sample has a value; one that had none is None with the
-    last reason. `power_min_watts` and `power_max_watts` are made here from `power_watts`. Values
-    beyond the contract's bounds become None, `out_of_range`; fields that the contract does not
-    know are a driver's bug and raise.
+    last reason; one estimated sample makes the whole value estimated. `power_min_watts` and
+    `power_max_watts` are made here from `power_watts`. Values beyond the contract's bounds become
+    None, `out_of_range`; fields that the contract does not know are a driver's bug and raise.
     """
 
     def __init__(self) -> None:
@@ -62,8 +63,8 @@ class Window:
             device.quality[spec.name] = Quality.OUT_OF_RANGE
         else:
             series.append(float(value))
-            if quality is not None:
-                device.quality[spec.name] = quality
+            if quality is Quality.ESTIMATED:
+                device.estimated.add(spec.name)
 
     def close(self) -> list[Sample]:
         """The folded samples, sorted by kind and device; the window is empty afterwards."""
@@ -81,12 +82,16 @@ class Window:
         quality: dict[str, Quality] = {}
         for field_name, series in device.values.items():
             values[field_name] = fold(series, specs[field_name])
-            code = device.quality.get(field_name)
-            if code is not None and (not series or code is Quality.ESTIMATED):
-                quality[field_name] = code
+            if not series:
+                quality[field_name] = device.quality[field_name]
+            elif field_name in device.estimated:
+                quality[field_name] = Quality.ESTIMATED
         powers = device.values.get(_POWER)
-        if powers and _EXTREMES[0] in specs and _EXTREMES[0] not in values:
-            values |= {_EXTREMES[0]: min(powers), _EXTREMES[1]: max(powers)}
+        if powers is not None and _EXTREMES[0] in specs and _EXTREMES[0] not in values:
+            values[_EXTREMES[0]] = min(powers, default=None)
+            values[_EXTREMES[1]] = max(powers, default=None)
+            if not powers:
+                quality |= dict.fromkeys(_EXTREMES, quality[_POWER])
         return Sample(kind, name, values, quality, time_ms=device.time_ms)
 
 
