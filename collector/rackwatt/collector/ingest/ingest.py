@@ -3,7 +3,6 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 import sqlite3
 from collections import Counter
@@ -26,6 +25,7 @@ from rackwatt.wire.codec import (
     UnreadableEnvelope,
     decode_envelope,
     decode_readings,
+    encode_received,
 )
 from rackwatt.wire.inventory import Inventory
 from rackwatt.wire.periodic import ticks
@@ -96,7 +96,11 @@ class Ingest:
         self._clock = clock
         self._backfill_seconds = backfill_seconds
         self._owners: dict[str, tuple[str, float]] = {}
+        self._owners_due = 0.0
         self._inventories: dict[str, str] = {}
+        # What the watch holds as received is in the spool, or in the batch of the lock's holder:
+        # nobody else may save the watch meanwhile, else a crash would lose that batch.
+        self._saving = asyncio.Lock()
         self.watch = GapWatch()
         self.counts = Counts()
         self.replays = Replays(self.watch, clock.now_ms())
@@ -119,6 +123,12 @@ class Ingest:
     # -- taking ------------------------------------------------------------------------------
 
     async def _on_batch(self, received: Sequence[Received]) -> None:
+        async with self._saving:
+            await self._append(self._sort(received))
+        self.session.ack(received)
+
+    def _sort(self, received: Sequence[Received]) -> Batch:
+        """What of these messages is to be kept, and where."""
         batch = Batch()
         touched: dict[str, AgentWatch] = {}
         now = self._clock.now_ms()
@@ -137,8 +147,7 @@ class Ingest:
             elif topic.last in KINDS:
                 self._take_readings(batch, message, topic, now, touched)
         batch.watches = list(touched.values())
-        await self._append(batch)
-        self.session.ack(received)
+        return batch
 
     def _at_home(self, batch: Batch, message: Received, topic: Topic, now: int) -> bool:
         if topic.site != self._places.id:
@@ -157,10 +166,12 @@ class Ingest:
     def _reject(self, batch: Batch, message: Received, now: int, reject: Reject) -> None:
         """Keep, count and name what was refused."""
         self.counts.rejected[reject.reason] += 1
+        # Names that came may hold lone surrogates, which no file and no terminal takes.
+        detail = reject.detail.encode(errors="backslashreplace").decode()
         batch.deadletters.append(
-            DeadLetter(now, message.topic, message.payload, reject.reason, reject.detail)
+            DeadLetter(now, message.topic, message.payload, reject.reason, detail)
         )
-        _log.warning("%s: rejected, %s: %s", message.topic[:200], reject.reason, reject.detail)
+        _log.warning("%s: rejected, %s: %s", message.topic[:200], reject.reason, detail)
 
     def _take_status(
         self,
@@ -270,18 +281,7 @@ class Ingest:
         if not refused:
             return payload
         decoded.readings = [item for item in decoded.readings if item.device not in refused]
-        kept = [
-            raw
-            for raw in envelope.readings
-            if isinstance(raw, dict) and raw.get("device") not in refused
-        ]
-        message = {
-            "epoch": envelope.epoch,
-            "seq": envelope.seq,
-            "time": envelope.time_ms,
-            "readings": kept,
-        }
-        return json.dumps(message, separators=(",", ":")).encode()
+        return encode_received(envelope, decoded.readings)
 
     async def _append(self, batch: Batch) -> None:
         """Make the batch durable, however long that takes: until then nothing is acknowledged."""
@@ -303,12 +303,13 @@ class Ingest:
         async for _ in ticks(1.0, self._clock):
             if not self.session.connected.is_set():
                 continue
-            asks, losses = self.replays.plan(self._clock.monotonic(), self._spool.full_ratio)
-            if losses:
-                self._note_losses(losses)
-                names = {loss.agent for loss in losses}
-                watches = [agent for agent in self.watch if agent.name in names]
-                await self._append(Batch(watches=watches, losses=losses))
+            async with self._saving:
+                asks, losses = self.replays.plan(self._clock.monotonic(), self._spool.full_ratio)
+                if losses:
+                    self._note_losses(losses)
+                    names = {loss.agent for loss in losses}
+                    watches = [agent for agent in self.watch if agent.name in names]
+                    await self._append(Batch(watches=watches, losses=losses))
             for ask in asks:
                 topic = str(Topic(self._places.id, ask.hall, ask.agent, REPLAY))
                 _log.info(
@@ -324,7 +325,20 @@ class Ingest:
     async def _trim(self) -> None:
         """Every 2 s; a turn that is missed is skipped."""
         async for _ in ticks(2.0, self._clock):
+            self._forget_owners()
             try:
                 await self._spool.trim()
             except sqlite3.Error as error:
                 _log.error("spool: cannot trim: %s", error)
+
+    def _forget_owners(self) -> None:
+        """Devices that nobody reports any more belong to nobody."""
+        now = self._clock.monotonic()
+        if now < self._owners_due:
+            return
+        self._owners_due = now + OWNER_SECONDS
+        self._owners = {
+            device: (agent, seen)
+            for device, (agent, seen) in self._owners.items()
+            if now - seen < OWNER_SECONDS
+        }

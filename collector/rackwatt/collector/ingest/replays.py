@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What to ask of whom, and when: the policy of replay requests. Pure state, no I/O."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,8 +23,11 @@ class _Open:
     request: ReplayRequest
     backoff: Backoff
     due: float
+    asked: int = 0
+    """Messages in the request."""
+    stalled: bool = False
+    """Its last wait brought nothing: it is repeated, and holds up no one else."""
     tries_unreadable: int = 0
-    held_at_asking: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,10 @@ def _first(ranges: list[Range], messages: int) -> tuple[Range, ...]:
         chosen.append((low, end))
         messages -= end - low + 1
     return tuple(chosen)
+
+
+def _count(ranges: Iterable[Range]) -> int:
+    return sum(high - low + 1 for low, high in ranges)
 
 
 class Replays:
@@ -80,22 +87,25 @@ class Replays:
         self._watch.age(now)
         asks: list[Ask] = []
         losses: list[Loss] = []
+        busy = sum(not opened.stalled for opened in self._open.values())
         for agent in self._watch:
             opened = self._open.get(agent.name)
-            if opened is not None:
-                if not self._missing(agent, opened.request):
-                    del self._open[agent.name]
-                    opened = None
-                elif now < opened.due:
-                    continue
-                else:
-                    losses += self._give_up(agent, opened)
+            done = opened is not None and not self._missing(agent, opened.request)
+            if done or not agent.online:  # who is away cannot answer, and must hold up no one
+                self._open.pop(agent.name, None)
+                opened = None
             if not agent.online or spool_ratio > SPOOL_FULL_RATIO:
                 continue
-            if opened is None and len(self._open) >= OPEN_REQUESTS:
+            if opened is None:
+                if busy >= OPEN_REQUESTS:
+                    continue
+            elif now < opened.due:
                 continue
+            else:
+                losses += self._give_up(agent, opened)
             if (ask := self._ask(agent, opened, now)) is not None:
                 asks.append(ask)
+                busy += opened is None
         return asks, losses
 
     def _ask(self, agent: AgentWatch, opened: _Open | None, now: float) -> Ask | None:
@@ -107,10 +117,12 @@ class Replays:
             request = ReplayRequest(request=self._number, epoch=number, ranges=ranges)
             if opened is None or opened.request.epoch != number:
                 opened = _Open(request, self._backoff(), 0.0)
-            elif epoch.received.count() > opened.held_at_asking:
-                opened.backoff.reset()
+            else:
+                opened.stalled = _count(self._missing(agent, opened.request)) == opened.asked
+                if not opened.stalled:
+                    opened.backoff.reset()
             opened.request = request
-            opened.held_at_asking = epoch.received.count()
+            opened.asked = _count(ranges)
             opened.due = now + opened.backoff.next()
             agent.unreadable = 0
             self._open[agent.name] = opened
@@ -134,12 +146,13 @@ class Replays:
         if agent.unreadable == 0:
             opened.tries_unreadable = 0
             return []
+        unreadable, agent.unreadable = agent.unreadable, 0  # each ask counts once
         opened.tries_unreadable += 1
         if opened.tries_unreadable < UNREADABLE_TRIES:
             return []
         opened.tries_unreadable = 0
         losses: list[Loss] = []
-        left = agent.unreadable
+        left = unreadable
         for low, high in self._missing(agent, opened.request):
             if left <= 0:
                 break

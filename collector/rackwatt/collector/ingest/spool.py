@@ -23,6 +23,12 @@ from rackwatt.wire.ranges import Ranges
 
 STORE: Final = "store"
 ACCOUNTANT: Final = "accountant"
+MAX_DEADLETTERS: Final = 10_000
+"""The newest are kept: an agent of another version must not fill the disk."""
+
+_LETTER_BYTES: Final = 65_536
+"""Of a dead letter's payload; a message of a whole rack has some 10 kB."""
+_TRIM_MESSAGES: Final = 50_000
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
@@ -105,6 +111,7 @@ class Spool:
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="spool-read")
         self._reading: sqlite3.Connection | None = None
         self._cursors = dict.fromkeys(consumers, 0)
+        self._saved: dict[str, int] = {}
         self._trimmed = 0
         self._bytes = 0
         self.identity = ""
@@ -136,8 +143,11 @@ class Spool:
             db.execute("INSERT OR IGNORE INTO cursors VALUES (?, 0)", (name,))
         saved = dict(db.execute("SELECT name, id FROM cursors").fetchall())
         self._cursors = {name: saved[name] for name in self._cursors}
+        self._saved = dict(self._cursors)
         last = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'messages'").fetchone()
         self.last_id = last[0] if last else 0
+        first = db.execute("SELECT min(id) FROM messages").fetchone()[0]
+        self._trimmed = self.last_id if first is None else first - 1
         query = "SELECT coalesce(sum(length(payload)), 0) FROM messages"
         self._bytes = db.execute(query).fetchone()[0]
         self.deadletters = db.execute("SELECT count(*) FROM deadletters").fetchone()[0]
@@ -155,6 +165,7 @@ class Spool:
             return
         now = self._clock.now_ms()
         rows = _watch_rows(batch.watches)
+        oldest = [(agent.name, min(agent.epochs, default=0)) for agent in batch.watches]
 
         def work(db: sqlite3.Connection) -> int:
             db.executemany(
@@ -166,11 +177,12 @@ class Spool:
                 "INSERT INTO deadletters (received_ms, topic, payload, reason, detail) "
                 "VALUES (?, ?, ?, ?, ?)",
                 [
-                    (d.received_ms, d.topic, d.payload, d.reason, d.detail)
+                    (d.received_ms, d.topic, d.payload[:_LETTER_BYTES], d.reason, d.detail)
                     for d in batch.deadletters
                 ],
             )
             db.executemany("INSERT OR REPLACE INTO watch VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            db.executemany("DELETE FROM watch WHERE agent = ? AND epoch < ?", oldest)
             db.executemany(
                 "INSERT OR REPLACE INTO losses VALUES (?, ?, ?, ?, ?, ?)",
                 [(x.agent, x.epoch, x.low, x.high, x.reason, now) for x in batch.losses],
@@ -223,11 +235,13 @@ class Spool:
             sqlite3.Error: the disk is full.
         """
         cursors = dict(self._cursors)
-        through = min(cursors.values(), default=self.last_id)
-        if through <= self._trimmed:
+        # Not all at once after a long outage: appending waits for this transaction.
+        through = min(*cursors.values(), self.last_id, self._trimmed + _TRIM_MESSAGES)
+        excess = self.deadletters - MAX_DEADLETTERS
+        if cursors == self._saved and through <= self._trimmed and excess <= 0:
             return
 
-        def work(db: sqlite3.Connection) -> int:
+        def work(db: sqlite3.Connection) -> tuple[int, int]:
             db.executemany(
                 "UPDATE cursors SET id = ? WHERE name = ?",
                 [(value, name) for name, value in cursors.items()],
@@ -235,10 +249,17 @@ class Spool:
             query = "SELECT coalesce(sum(length(payload)), 0) FROM messages WHERE id <= ?"
             size: int = db.execute(query, (through,)).fetchone()[0]
             db.execute("DELETE FROM messages WHERE id <= ?", (through,))
-            return size
+            query = (
+                "DELETE FROM deadletters WHERE id IN "
+                "(SELECT id FROM deadletters ORDER BY id LIMIT ?)"
+            )
+            return size, db.execute(query, (max(0, excess),)).rowcount
 
-        self._bytes -= await self._writer.run(work)
-        self._trimmed = through
+        size, buried = await self._writer.run(work)
+        self._bytes -= size
+        self.deadletters -= buried
+        self._trimmed = max(self._trimmed, through)
+        self._saved = cursors
 
     async def backlog(self) -> dict[str, tuple[int, float]]:
         """Per cursor: bytes of payload not yet passed, and the age in s of the oldest such."""
@@ -273,12 +294,13 @@ class Spool:
 
     async def aclose(self) -> None:
         """Remember the cursors and close the file."""
-        await self.trim()
-        loop = asyncio.get_running_loop()
-        if self._reading is not None:
+        try:
+            await self.trim()
+        finally:
+            loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._reader, self._close_reader)
-        self._reader.shutdown(wait=False)
-        await self._writer.aclose()
+            self._reader.shutdown(wait=False)
+            await self._writer.aclose()
 
     def _close_reader(self) -> None:
         if self._reading is not None:
@@ -318,4 +340,8 @@ def _load_watches(db: sqlite3.Connection) -> list[AgentWatch]:
             lost=Ranges((low, high) for low, high in json.loads(lost)),
             sent_through=sent,
         )
+    query = "SELECT agent, sum(high - low + 1) FROM losses GROUP BY agent"
+    for name, lost in db.execute(query):
+        if name in agents:
+            agents[name].forgotten_lost = max(0, lost - agents[name].lost())
     return list(agents.values())

@@ -94,11 +94,14 @@ class AgentWatch:
     """A status was seen at some time, so that new epochs count from their first message."""
     online: bool = False
     session: int = -1
-    status_time_ms: int = -1
+    life: int = 0
+    """The newest epoch that a status listed: grows with each start of the agent."""
     last_seen_ms: int = 0
     clock_offset_seconds: float | None = None
     unreadable: int = 0
     """Unreadable messages since the last replay request."""
+    forgotten_lost: int = 0
+    """Messages lost in epochs that the agent no longer has and that left the watch."""
 
     def missing(self) -> int:
         """How many messages are overdue."""
@@ -108,7 +111,7 @@ class AgentWatch:
 
     def lost(self) -> int:
         """How many messages were closed as lost."""
-        return sum(epoch.lost.count() for epoch in self.epochs.values())
+        return self.forgotten_lost + sum(epoch.lost.count() for epoch in self.epochs.values())
 
     def receive(self, epoch: int, seq: int) -> bool:
         """A message came; False when it was here already."""
@@ -134,6 +137,10 @@ class AgentWatch:
             for epoch in self.epochs.keys() - listed:
                 through = self.epochs[epoch].sent_through
                 losses += self._close(epoch, through, LossReason.EPOCH_GONE)
+            # What is closed for good need not be remembered; an epoch beyond those listed may be
+            # one whose first message came before the status that lists it.
+            for epoch in [number for number in self.epochs if number < min(listed)]:
+                self.forgotten_lost += self.epochs.pop(epoch).lost.count()
         return losses
 
     def _close(self, epoch: int, through: int, reason: LossReason) -> list[Loss]:
@@ -203,17 +210,16 @@ class GapWatch:
         """Take an agent's status; one that is out of date changes nothing.
 
         A last will is made when its connection is: its time is old, its session tells whether
-        it still counts.
+        it still counts. No clock is asked which status is newer, since clocks step: a session
+        that has said goodbye has ended, and an agent's start shows in its newest epoch.
         """
         agent = self.agent(name, hall)
-        if status.session < agent.session:
+        life = max((state.epoch for state in status.epochs), default=agent.life)
+        if (life, status.session) < (agent.life, agent.session):
             return []
-        beat = status.session == agent.session and status.state == "online"
-        if beat and status.time < agent.status_time_ms:
-            return []
-        agent.session = status.session
-        agent.status_time_ms = max(agent.status_time_ms, status.time)
-        agent.online = status.state == "online"
+        ended = (life, status.session) == (agent.life, agent.session) and not agent.online
+        agent.life, agent.session = life, status.session
+        agent.online = status.state == "online" and not ended
         return agent.told(status, now, backfill)
 
     def age(self, now: float) -> None:
