@@ -2,8 +2,10 @@
 """Rows to InfluxDB line protocol.
 
 A row becomes one line. The part before the fields is remembered per device, and the fields are
-put into a template that is made once per set of field names: the client library's `Point` takes
-ten times as long. Rules: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
+put into a template that is made once per set of field names: several times as fast as the client
+library's `Point` (`benchmarks/store_encode.py`).
+
+Rules: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 """
 
 import math
