@@ -8,10 +8,11 @@ import logging
 import re
 import subprocess
 import sys
+import threading
 import types
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -20,9 +21,11 @@ from pydantic import ValidationError
 
 from rackwatt.agents import nvml
 from rackwatt.agents.nvml import Settings, create
+from rackwatt.agents.nvml import source as source_module
 from rackwatt.agents.nvml.binding import (
     DRIVER_GONE,
     GPU_GONE,
+    GPU_IS_LOST,
     NO_PERMISSION,
     NOT_SUPPORTED,
     TIMEOUT,
@@ -43,7 +46,7 @@ from rackwatt.agents.nvml.calls import (
     watt_hours,
 )
 from rackwatt.agents.nvml.source import NvmlSource
-from rackwatt.agents.nvml.xid import KNOWN, event_of, handle_key
+from rackwatt.agents.nvml.xid import KNOWN, XidWatch, event_of, handle_key
 from rackwatt.agents.settings import load_config
 from rackwatt.agents.source import Context, StartError
 from rackwatt.wire.clock import ManualClock
@@ -277,6 +280,64 @@ async def test_a_storm_of_events_is_bounded_and_the_drops_are_told(binding: OneG
         "500 events of this node came faster than they could be passed on",
     )
     assert quiet == []
+
+
+async def test_events_of_the_node_do_not_use_the_host_agents_device(binding: OneGpu) -> None:
+    """A device belongs to one agent: `n1` is reported by the host agent."""
+    source = NvmlSource(SETTINGS, context())
+    await source.start()
+    try:
+        assert source._node is not None
+        source._node._event("", event_of(79))
+        events = [s for s in await source.sample() if s.event is not None]
+    finally:
+        await source.aclose()
+    assert [event.device for event in events] == ["n1/nvml"]
+
+
+async def test_a_driver_that_does_not_answer_at_start_is_tried_again(
+    binding: OneGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(source_module, "_START_TIMEOUT", 0.05)
+    monkeypatch.setattr(binding, "nvmlInit", release.wait)
+    source = create(SETTINGS, context())
+    with pytest.raises(StartError, match="no answer within") as caught:
+        await source.start()
+    assert caught.value.kind == "retry"
+    release.set()
+    await source.aclose()
+
+
+def test_a_watch_that_is_stuck_in_the_driver_is_told(binding: OneGpu) -> None:
+    """`stop` then says so, and NVML must not be shut down under it."""
+    release = threading.Event()
+    inside = threading.Event()
+
+    class Stuck(OneGpu):
+        freed = 0
+
+        def nvmlEventSetCreate(self) -> str:
+            return "set"
+
+        def nvmlDeviceRegisterEvents(self, handle: int, types: int, events: str) -> None: ...
+        def nvmlEventSetFree(self, events: str) -> None:
+            self.freed += 1
+
+        def nvmlEventSetWait_v2(self, events: str, timeoutms: int) -> Any:
+            inside.set()
+            release.wait()
+            raise RefusalError(GPU_IS_LOST)
+
+    nvml_ = Stuck()
+    watch = XidWatch(cast("Any", nvml_), (RefusalError,), lambda device, event: None)
+    assert watch.start([("n1/GPU-0", 0)])
+    assert inside.wait(5)
+    assert not watch.stop(timeout=0.01)
+    assert nvml_.freed == 0
+    release.set()
+    assert watch.stop(timeout=5)
+    assert nvml_.freed == 1
 
 
 async def test_a_cancelled_round_does_not_break_the_next(binding: OneGpu) -> None:

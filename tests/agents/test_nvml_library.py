@@ -380,12 +380,38 @@ def test_a_driver_that_is_reloaded_is_opened_again(drive: Drive) -> None:
     )
     down, still, up = steps[3], steps[4], steps[6]
     assert [event["code"] for event in down["events"]] == ["driver_lost"]
-    assert down["events"][0]["device"] == "n1"
+    assert down["events"][0]["device"] == "n1/nvml"
     assert set(down["gpus"]) == set(still["gpus"]) == set(GPU)
     assert all(v is None for gpu in still["gpus"].values() for v in gpu["values"].values())
     assert [event["code"] for event in up["events"]] == ["driver_back"]
     assert up["gpus"][GPU[0]]["values"]["power_limit_watts"] == 700.0  # slow values at once
     assert steps[7]["initialised"] == 1
+
+
+def test_a_driver_that_stays_away_is_asked_with_back_off(drive: Drive) -> None:
+    """At most a few tries a minute, one event, and the GPUs stay in the readings."""
+    rounds = [step for _ in range(120) for step in (["advance", 1.0], ["sample"])]
+    steps = drive(
+        ["start"],
+        ["scenario", "fail nvmlInitWithFlags 9"],
+        ["unload"],
+        ["sample"],
+        ["state"],
+        *rounds,
+        ["state"],
+    )
+    samples = [step for step in steps[5:-1] if step is not None]
+    assert len(samples) == 120
+    assert all(set(sample["gpus"]) == set(GPU) for sample in samples)
+    assert sum(len(sample["events"]) for sample in samples) == 0
+    assert 4 <= steps[-1]["calls"] - steps[4]["calls"] <= 12
+
+
+def test_the_probe_of_a_lost_gpu_says_so(drive: Drive) -> None:
+    rows = drive(["start"], ["scenario", "fail * 15 1"], ["sample"], ["probe"])[3]
+    lost = [row for row in rows if row["device"] == GPU[1]]
+    assert {row["raw"] for row in lost} == {"NVML code 15"}
+    assert {row["quality"] for row in lost} == {"exception"}
 
 
 def test_a_gpu_that_is_missing_after_a_reload_stays_in_the_readings(drive: Drive) -> None:

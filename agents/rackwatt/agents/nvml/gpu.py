@@ -42,6 +42,11 @@ _REGISTER: Final = Register(resolution_watt_hours=1 / MILLIJOULES_PER_WATT_HOUR)
 """64 bits of millijoules never roll over; the counter starts again when the driver is loaded."""
 
 
+def own_device(node: str) -> str:
+    """The device of events that are no single GPU's: not the node, which the host agent reports."""
+    return f"{node}/nvml"
+
+
 def explain(code: int) -> str:
     """A sentence for a person about an NVML return code."""
     return _EXPLANATIONS.get(code, f"the NVIDIA driver answers with NVML code {code}")

@@ -26,6 +26,7 @@ from rackwatt.agents.nvml.gpu import (
     blank,
     explain,
     item_of,
+    own_device,
     value_of,
 )
 from rackwatt.agents.nvml.settings import Settings
@@ -63,6 +64,7 @@ class Node:
         self._errors: tuple[type[Exception], ...] = (nvml.NVMLError, AttributeError)
         self._text_errors: tuple[type[Exception], ...] = (*self._errors, UnicodeDecodeError)
         self._name = name
+        self._own = own_device(name)
         self._settings = settings
         self._clock = clock
         self._report = report
@@ -223,7 +225,7 @@ class Node:
         if index not in self._unread:
             _LOG.warning("GPU %d cannot be read: %s", index, explain(code))
             text = f"GPU {index} of {self._name} cannot be read: {explain(code)}"
-            self._report(self._name, Event("gpu_lost", "critical", text))
+            self._report(self._own, Event("gpu_lost", "critical", text))
 
     def _identify(self, gpu: Gpu, handle: Handle) -> None:
         gpu.name = self._text(lambda: self._nvml.nvmlDeviceGetName(handle))
@@ -341,7 +343,7 @@ class Node:
         if not self._driver_lost:
             self._driver_lost = True
             _LOG.warning("%s: %s", self._name, explain(code))
-            self._report(self._name, Event("driver_lost", "critical", explain(code)))
+            self._report(self._own, Event("driver_lost", "critical", explain(code)))
 
     def retry_later(self) -> None:
         """Look for the driver again after the back-off."""
@@ -362,7 +364,7 @@ class Node:
         if self._driver_lost:
             self._driver_lost = False
             text = f"the NVIDIA driver answers again, with {found} GPUs"
-            self._report(self._name, Event("driver_back", "info", text))
+            self._report(self._own, Event("driver_back", "info", text))
         return True
 
     def _shutdown(self) -> None:
@@ -394,4 +396,4 @@ class Node:
         self._watch = watch if watch.start(gpus) else None
 
     def _event(self, device: str, event: Event) -> None:
-        self._report(device or self._name, event)
+        self._report(device or self._own, event)

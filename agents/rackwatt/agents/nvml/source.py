@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from rackwatt.agents.nvml.binding import load_binding
-from rackwatt.agents.nvml.gpu import FAST_FIELDS, DriverDownError, blank
+from rackwatt.agents.nvml.gpu import FAST_FIELDS, DriverDownError, blank, own_device
 from rackwatt.agents.nvml.node import Node
 from rackwatt.agents.nvml.settings import Settings
 from rackwatt.agents.source import Context, ProbeRow, StartError
@@ -149,7 +149,7 @@ class NvmlSource:
             dropped, self._dropped_events = self._dropped_events, 0
             text = f"{dropped} events of this node came faster than they could be passed on"
             event = Event("events_dropped", "warning", text)
-            samples.append(Sample(kind="event", device=self._name, event=event))
+            samples.append(Sample(kind="event", device=own_device(self._name), event=event))
         return samples
 
     def _nothing(self, text: str, quality: Quality = Quality.EXCEPTION) -> ProbeRow:
