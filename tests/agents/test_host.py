@@ -363,7 +363,31 @@ async def test_rounds_on_a_capture(tmp_path: Path) -> None:
     assert sample.quality["temperature_celsius"] is Quality.NOT_SUPPORTED
     assert sum(context.errors.counts.values()) == 0
     assert (item.device, item.model, item.firmware) == ("n1", "AMD EPYC", "Linux 6.18.44")
+    assert item.registers == {}  # no RAPL in a virtual machine
     reading_of(sample, 1)
+
+
+async def test_the_inventory_has_the_energy_register_where_there_is_rapl(tmp_path: Path) -> None:
+    put(tmp_path, {**TWO_SOCKETS, "proc/stat": "cpu 1 2 3 4"})
+    source = create(Settings(root=tmp_path), Context(node="n1", clock=ManualClock()))
+    await source.start()
+    (item,) = source.inventory()
+    await source.aclose()
+    register = item.registers["energy_import_watt_hours"]
+    assert register.modulus_watt_hours is None  # the driver takes the roll-overs out
+    assert register.resolution_watt_hours == pytest.approx(1e-6 / 3600)
+
+
+async def test_files_that_do_not_answer_at_start_are_tried_again(tmp_path: Path) -> None:
+    put(tmp_path, {"proc/stat": "cpu 1 2 3 4"})
+    (tmp_path / "proc/sys/kernel").mkdir(parents=True)
+    pipe = tmp_path / "proc/sys/kernel/osrelease"
+    os.mkfifo(pipe)
+    source = create(Settings(root=tmp_path, timeout=0.05), Context(node="n1"))
+    with pytest.raises(StartError, match="no answer within") as caught:
+        await source.start()
+    assert caught.value.kind == "retry"
+    pipe.write_text("6.18\n")  # lets the reader go
 
 
 async def test_a_broken_file_is_null_counted_and_the_others_go_on(tmp_path: Path) -> None:

@@ -82,6 +82,10 @@ class Machine:
         """The fields that are read."""
         return tuple(name for group in self._groups for name in group.fields)
 
+    def has_energy(self) -> bool:
+        """There are RAPL packages, be they readable or not."""
+        return bool(self._packages())
+
     def read(self, now: float) -> list[Found]:
         """All fields at monotonic time `now` (seconds); what fails is null, the others go on."""
         found: list[Found] = []

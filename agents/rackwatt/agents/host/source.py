@@ -63,7 +63,8 @@ class HostSource:
         except TimeoutError as error:
             await self.aclose()
             raise StartError("retry", f"{self._settings.root}: {error}") from error
-        registers = {"energy_import_watt_hours": _REGISTER}
+        has_energy = self._machine.has_energy()
+        registers = {"energy_import_watt_hours": _REGISTER} if has_energy else {}
         self._inventory = (
             InventoryItem(
                 device=self._device,
