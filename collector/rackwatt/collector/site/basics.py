@@ -11,12 +11,10 @@ from zoneinfo import ZoneInfo
 
 from rackwatt.collector.site.factors import (
     FACTOR_NAMES,
-    SHIPPED,
-    SHIPPED_GRID_CARBON_FREE,
-    SHIPPED_GRIDS,
     Factor,
     FactorName,
     FactorValue,
+    shipped_for,
 )
 from rackwatt.collector.site.models import BatteryModel, CarbonModel, FactorModel, SiteFile
 from rackwatt.collector.site.problems import Problems, near
@@ -59,15 +57,15 @@ def check_country(problems: Problems, key: tuple[str | int, ...], country: str |
 
 def carbon_of(model: CarbonModel, country: str | None) -> Carbon:
     """The site's factors over the shipped ones."""
-    factors: dict[FactorName, Factor] = {}
-    for name in FACTOR_NAMES:
-        shipped = SHIPPED_GRIDS.get(country or "") if name == "grid" else SHIPPED.get(name)
-        factors[name] = _factor(getattr(model.factors, name), shipped or Factor())
+    shipped = shipped_for(country)
+    factors: dict[FactorName, Factor] = {
+        name: _factor(getattr(model.factors, name), shipped.factors[name]) for name in FACTOR_NAMES
+    }
     given = model.grid_carbon_free_ratio
     return Carbon(
         grid_carbon_free=FactorValue(given, "site file")
         if given is not None
-        else SHIPPED_GRID_CARBON_FREE.get(country or ""),
+        else shipped.grid_carbon_free,
         factors=MappingProxyType(factors),
     )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Emission factors and grid figures that are shipped, each with its source.
+"""The factors that hold for a site: its own over the shipped ones, each with its source.
 
 g CO2e/kWh. A genset, and the grid of a country that is not listed, have no default: they stay
 unknown until the site file gives them. A life-cycle factor never stands in for a direct one.
@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-Scope = Literal["life_cycle", "direct"]
+from rackwatt.collector.accounting import factors as accounting
+from rackwatt.collector.accounting.factors import Scope, shipped
+
 FactorName = Literal["pv", "wind", "hydro", "grid", "genset", "residual"]
 FACTOR_NAMES: Final[tuple[FactorName, ...]] = (
     "pv",
@@ -20,6 +22,8 @@ FACTOR_NAMES: Final[tuple[FactorName, ...]] = (
     "genset",
     "residual",
 )
+
+__all__ = ["FACTOR_NAMES", "Factor", "FactorName", "FactorValue", "Scope", "Shipped", "shipped_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,40 +46,33 @@ class Factor:
     direct: FactorValue | None = None
 
 
-_AR5: Final = "IPCC AR5 WG3 Annex III, median"
-_MA: Final = "Electricity Maps, zone MA, yearly average"
+_LATEST_MS: Final = 4_102_444_800_000
+"""Beyond every year of the table: the site's own view is the newest figure."""
 
 
-def _shipped(
-    value: float, source: str, year: int | None, *, estimated: bool = False
-) -> FactorValue:
-    return FactorValue(value, source, year, estimated, shipped=True)
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """What the shipped table says for one country."""
+
+    factors: Mapping[FactorName, Factor]
+    grid_carbon_free: FactorValue | None
+    """The carbon-free fraction of the country's grid, 0..1."""
 
 
-def _own(life_cycle: float) -> Factor:
-    no_fuel = _shipped(0.0, "no fuel is burnt", None)
-    return Factor(_shipped(life_cycle, _AR5, 2014), no_fuel)
+def shipped_for(country: str | None) -> Shipped:
+    """The shipped defaults, the newest of each; a country of None has no grid figures."""
+    table = shipped()
+    factors: dict[FactorName, Factor] = {}
+    for name in FACTOR_NAMES:
+        where = (country or "none") if name == "grid" else ""
+        life_cycle = table.find(name, "life_cycle", _LATEST_MS, country=where)
+        direct = table.find(name, "direct", _LATEST_MS, country=where)
+        factors[name] = Factor(_value(life_cycle), _value(direct))
+    free = table.grid_carbon_free(country or "none", _LATEST_MS)
+    return Shipped(MappingProxyType(factors), _value(free))
 
 
-SHIPPED: Final[Mapping[str, Factor]] = MappingProxyType(
-    {
-        "pv": _own(48.0),  # utility scale; rooftop is 41
-        "wind": _own(11.0),  # onshore; offshore is 12
-        "hydro": _own(24.0),
-    }
-)
-
-# Morocco publishes no live production feed: every figure of the zone is a model's, hence estimated.
-SHIPPED_GRIDS: Final[Mapping[str, Factor]] = MappingProxyType(
-    {
-        "MA": Factor(
-            _shipped(619.71, _MA, 2024, estimated=True),
-            _shipped(554.24, _MA, 2022, estimated=True),
-        ),
-    }
-)
-
-SHIPPED_GRID_CARBON_FREE: Final[Mapping[str, FactorValue]] = MappingProxyType(
-    {"MA": _shipped(0.215, "computed from the 2024 mix of Electricity Maps, zone MA", 2024)}
-)
-"""Country to the carbon-free fraction of its grid, 0..1."""
+def _value(line: accounting.Factor | accounting.CarbonFree | None) -> FactorValue | None:
+    if line is None:
+        return None
+    return FactorValue(line.value, line.source, line.year, line.estimated, shipped=True)
