@@ -13,5 +13,31 @@ from rackwatt.agents.snmp.oidmap import (
     load_oid_map,
     shipped_maps,
 )
+from rackwatt.agents.snmp.settings import Secrets, Settings
+from rackwatt.agents.snmp.source import SnmpSource
+from rackwatt.agents.snmp.wire import Getter, PysnmpGetter
+from rackwatt.agents.source import Context, Source
 
-__all__ = ["OidMap", "Typed", "decode", "encode", "load_oid_map", "shipped_maps"]
+__all__ = [
+    "OidMap",
+    "Settings",
+    "Typed",
+    "create",
+    "decode",
+    "encode",
+    "load_oid_map",
+    "shipped_maps",
+]
+
+
+def create(settings: Settings, context: Context) -> Source:
+    """The source for the devices of one agent; no I/O before `start`.
+
+    Raises:
+        ConfigErrors: a map file is wrong.
+    """
+
+    def make_getter(secrets: Secrets) -> Getter:
+        return PysnmpGetter(secrets, settings.timeout, settings.retries)
+
+    return SnmpSource(settings, context, make_getter)
