@@ -20,7 +20,8 @@ from rackwatt.twin.gpufile import (
     Values,
     gpu_uuid,
 )
-from rackwatt.twin.spec import GPUS, TwinSpec
+from rackwatt.twin.gpumodels import GPUS
+from rackwatt.twin.spec import TwinSpec
 from rackwatt.twin.world import World
 from rackwatt.twin.world.noise import uniform
 from rackwatt.twin.world.racks import Floor

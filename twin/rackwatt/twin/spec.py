@@ -4,10 +4,8 @@
 Powers in W, energies in Wh, angles in degrees, temperatures in degrees Celsius, ratios 0..1.
 """
 
-from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -146,35 +144,6 @@ class UpsSpec(_Strict):
     """None: 1.3 times the racks' largest power."""
     no_load_ratio: Ratio = 0.008
     load_ratio: Ratio = 0.022
-
-
-class Gpu(_Strict):
-    """A GPU model: board power at idle and its limit."""
-
-    name: str
-    idle_watts: Watts
-    limit_watts: Watts
-    memory_bytes: int
-    clock_megahertz: int
-    memory_clock_megahertz: int
-
-
-_GB: Final = 2**30
-GPUS: Final[Mapping[str, Gpu]] = MappingProxyType(
-    {
-        # Limits: NVIDIA data sheets (700, 700, 1000, 1200, 1400 W). Idle: typical readings.
-        "H100": Gpu(name="NVIDIA H100 80GB HBM3", idle_watts=72, limit_watts=700,
-                    memory_bytes=80 * _GB, clock_megahertz=1980, memory_clock_megahertz=2619),
-        "H200": Gpu(name="NVIDIA H200", idle_watts=76, limit_watts=700,
-                    memory_bytes=141 * _GB, clock_megahertz=1980, memory_clock_megahertz=3201),
-        "B200": Gpu(name="NVIDIA B200", idle_watts=140, limit_watts=1000,
-                    memory_bytes=180 * _GB, clock_megahertz=1965, memory_clock_megahertz=3996),
-        "GB200": Gpu(name="NVIDIA GB200", idle_watts=150, limit_watts=1200,
-                     memory_bytes=186 * _GB, clock_megahertz=2062, memory_clock_megahertz=3996),
-        "GB300": Gpu(name="NVIDIA GB300", idle_watts=165, limit_watts=1400,
-                     memory_bytes=279 * _GB, clock_megahertz=2062, memory_clock_megahertz=3996),
-    }
-)  # fmt: skip
 
 
 class RowSpec(_Strict):

@@ -6,8 +6,11 @@ per minute, as plain arrays, and a long-running twin lets a short-lived child do
 (`python -m rackwatt.twin.almanac_child`): its own process then stays small.
 """
 
+import contextlib
 import json
 import sys
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -58,6 +61,19 @@ def sun_day(spec: TwinSpec, day: date) -> SunDay:
 
     The Linke turbidity is a constant: no file is read.
     """
+    with _patience():
+        return _sun_day(spec, day)
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    """Both libraries use what pandas has deprecated: theirs to settle, not our users'."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+def _sun_day(spec: TwinSpec, day: date) -> SunDay:
     import pandas as pd
     from pvlib import irradiance
     from pvlib.location import Location
@@ -97,9 +113,12 @@ def turbine_curve(name: str, hub_height: float) -> Curve:
         ValueError: it has no such turbine.
     """
     from windpowerlib import WindTurbine
+    from windpowerlib.tools import WindpowerlibUserWarning
 
-    # A bundled copy of the OpenEnergy database: no network.
-    turbine = WindTurbine(hub_height=hub_height, turbine_type=name)
+    with _patience(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", WindpowerlibUserWarning)
+        # A bundled copy of the OpenEnergy database: no network.
+        turbine = WindTurbine(hub_height=hub_height, turbine_type=name)
     if turbine.power_curve is None:
         raise ValueError(f"windpowerlib has no power curve of a turbine {name!r}")
     speeds = np.asarray(turbine.power_curve["wind_speed"], dtype=np.float64)

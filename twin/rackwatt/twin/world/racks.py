@@ -9,12 +9,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rackwatt.twin.spec import GPUS, Gpu, RowSpec, TwinSpec
+from rackwatt.twin.gpumodels import GPUS, Gpu
+from rackwatt.twin.spec import RowSpec, TwinSpec
 from rackwatt.twin.world.jobs import Jobs
 
 Array = NDArray[np.float64]
 _OfRow = Callable[[RowSpec], float]
 DISPLAY_SECONDS: Final = 2.0
+_LONG_RUN: Final = 600.0
 _NOISE: Final = 4096
 _GPU_SECONDS: Final = 14.0
 """Time constant of a GPU's temperature."""
@@ -122,7 +124,8 @@ class Floor:
 
     def _rack_power(self, gpu_power: Array) -> Array:
         gpus = np.add.reduceat(gpu_power, self._starts)
-        return (gpus * (1.0 + self._node_ratio) + self._node_watts) / self._efficiency
+        total = gpus * (1.0 + self._node_ratio) + self._node_watts
+        return np.asarray(total / self._efficiency)
 
     def step(self, time: float, sim_time: float, seconds: float) -> None:
         """Advance to `time` (UTC seconds), the end of a step of `seconds`.
@@ -144,15 +147,22 @@ class Floor:
         hours = seconds / 3600.0
         self.gpu_energy = self.gpu_energy + self.gpu_power * hours
         part = 1.0 - float(np.exp(-seconds / _GPU_SECONDS))
-        gap = self._final_temperature() - self.gpu_temperature
+        gap = self._final_temperature(self.gpu_power) - self.gpu_temperature
         self.gpu_temperature = self.gpu_temperature + gap * part
         self.rack_power = self._rack_power(self.gpu_power)
         self.rack_energy = self.rack_energy + self.rack_power * hours
         self._past.append((time, self.rack_energy))
 
-    def settle(self) -> None:
-        """Let the temperatures be where the present power takes them."""
-        self.gpu_temperature = self._final_temperature()
+    def settle(self, time: float, sim_time: float) -> Array:
+        """Let the temperatures be where the present work takes them in the long run.
 
-    def _final_temperature(self) -> Array:
-        return np.asarray(31.0 + 34.0 * self.gpu_power / self._limit + self._warmth)
+        Returns:
+            The racks' mean power, W.
+        """
+        mean, _, _ = self._jobs.loads(time, sim_time, _LONG_RUN)
+        power = self._idle + (self._limit - self._idle) * self._gain * mean[self._rack_of]
+        self.gpu_temperature = self._final_temperature(power)
+        return self._rack_power(power)
+
+    def _final_temperature(self, power: Array) -> Array:
+        return np.asarray(31.0 + 34.0 * power / self._limit + self._warmth)

@@ -123,8 +123,7 @@ class World:
 
     def _warm(self, seconds: float) -> None:
         if self._cold:  # a site that was running long before its first step
-            self._heat, self._cold = self.floor.rack_power.copy(), False
-            self.floor.settle()
+            self._heat, self._cold = self.floor.settle(self.time, self.sim_time), False
         part = 1.0 - math.exp(-seconds / self.spec.cooling.time_constant)
         self._heat = self._heat + (self.floor.rack_power - self._heat) * part
 
