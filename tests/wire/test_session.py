@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The MQTT session against a real broker: who acknowledges what, and what survives."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import aiomqtt
+import pytest
+from doubles import Inbox, Running, session, until
+from pydantic import ValidationError
+
+from rackwatt.wire.backoff import Backoff
+from rackwatt.wire.clock import ManualClock
+from rackwatt.wire.session import BrokerSettings, NotConnected, Received, Session, Will
+from servers.fixtures import Mosquitto, free_port
+
+TOPIC = "rackwatt/v1/demo/hall-a/agent/power"
+STATUS = "rackwatt/v1/demo/hall-a/agent/status"
+
+
+def count(number: int) -> Callable[[list[Received]], bool]:
+    return lambda messages: len(messages) >= number
+
+
+async def publish(url: str, *payloads: bytes, topic: str = TOPIC, retain: bool = False) -> None:
+    sender = session(url, "sender")
+    async with Running(sender.run()):
+        await sender.connected.wait()
+        for payload in payloads:
+            await sender.publish(topic, payload, retain=retain)
+
+
+async def test_what_is_not_acknowledged_comes_again(mosquitto: Mosquitto) -> None:
+    """Fails as well if the client library stops honouring `manual_ack_set`."""
+    first = Inbox()
+    receiver = session(mosquitto.url, "receiver", first, TOPIC)
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"1", b"2", b"3")
+        await first.wait(count(3))
+        receiver.ack(first.messages[:1])
+        receiver.ack(first.messages[2:])
+    again = Inbox()
+    receiver = session(mosquitto.url, "receiver", again, TOPIC)
+    async with Running(receiver.run()):
+        await again.wait(count(1))
+        await publish(mosquitto.url, b"4")
+        await again.wait(count(2))
+        assert again.payloads() == [b"2", b"4"]
+        receiver.ack(again.messages)
+    last = Inbox()
+    receiver = session(mosquitto.url, "receiver", last, TOPIC)
+    async with Running(receiver.run()):
+        await publish(mosquitto.url, b"5")
+        await last.wait(count(1))
+        assert last.payloads() == [b"5"]
+
+
+async def test_the_library_still_lets_us_acknowledge(mosquitto: Mosquitto) -> None:
+    """We lean on two private members of aiomqtt; this names them when an update moves them."""
+    client = aiomqtt.Client("127.0.0.1", mosquitto.port)
+    assert callable(client._client.manual_ack_set)
+    assert callable(client._client.ack)
+    assert isinstance(client._queue, asyncio.Queue)
+
+
+async def test_an_acknowledgement_held_across_a_broker_restart_does_not_swallow_a_new_message(
+    mosquitto: Mosquitto,
+) -> None:
+    inbox = Inbox()
+    receiver = session(mosquitto.url, "receiver", inbox, TOPIC)
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"old")
+        (old,) = await inbox.wait(count(1))
+        mosquitto.kill()
+        for file in mosquitto.directory.glob("mosquitto.db*"):
+            file.unlink()  # it comes back with nothing: its packet identifiers start anew
+        await until(lambda: not receiver.connected.is_set())
+        receiver.ack([old])  # no connection: nothing happens
+        mosquitto.start()
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"new")
+        await inbox.wait(count(2))
+        new = inbox.messages[-1]
+        assert (new.payload, new.mid) == (b"new", old.mid)
+        assert new.connection > old.connection
+        receiver.ack([old])
+        await publish(mosquitto.url, b"later")  # the broker has handled the acknowledgement
+        await inbox.wait(count(3))
+        receiver.ack(inbox.messages[-1:])
+    again = Inbox()
+    receiver = session(mosquitto.url, "receiver", again, TOPIC)
+    async with Running(receiver.run()):
+        await again.wait(count(1))
+        assert again.payloads() == [b"new"]
+
+
+async def test_without_the_binding_the_new_message_would_be_swallowed(
+    mosquitto: Mosquitto,
+) -> None:
+    """The control of the test above: the danger is real with this broker and this library."""
+    inbox = Inbox()
+    receiver = session(mosquitto.url, "receiver", inbox, TOPIC)
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"new")
+        (new,) = await inbox.wait(count(1))
+        stale = Received(TOPIC, b"old", False, new.mid, 1, receiver.number)
+        receiver.ack([stale])
+    again = Inbox()
+    receiver = session(mosquitto.url, "receiver", again, TOPIC)
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"later")
+        await again.wait(count(1))
+        assert again.payloads() == [b"later"]
+
+
+async def test_the_session_and_its_messages_survive_a_broker_restart(mosquitto: Mosquitto) -> None:
+    inbox = Inbox()
+    receiver = session(mosquitto.url, "receiver", inbox, TOPIC)
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+    await publish(mosquitto.url, b"while it was away")
+    mosquitto.restart()
+    async with Running(receiver.run()):
+        await inbox.wait(count(1))
+        assert inbox.payloads() == [b"while it was away"]
+
+
+async def test_a_redelivered_message_can_be_acknowledged_on_its_new_connection(
+    mosquitto: Mosquitto,
+) -> None:
+    inbox = Inbox()
+    receiver = session(mosquitto.url, "receiver", inbox, TOPIC)
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"1")
+        await inbox.wait(count(1))
+        mosquitto.restart()
+        await inbox.wait(count(2))
+        assert inbox.payloads() == [b"1", b"1"]
+        receiver.ack(inbox.messages)  # the first is of the old connection
+        await until(receiver.connected.is_set)
+    again = Inbox()
+    receiver = session(mosquitto.url, "receiver", again, TOPIC)
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"2")
+        await again.wait(count(1))
+        assert again.payloads() == [b"2"]
+
+
+async def test_the_last_will_is_kept_for_those_who_come_later(mosquitto: Mosquitto) -> None:
+    made: list[int] = []
+
+    def will(number: int) -> Will:
+        made.append(number)
+        return Will(STATUS, f"offline {number}".encode())
+
+    dying = session(mosquitto.url, "agent", will=will)
+    async with Running(dying.run()):
+        await dying.connected.wait()
+        await dying.publish(STATUS, b"online", retain=True)
+        client = dying._client
+        assert client is not None
+        sock = client._client.socket()
+        assert isinstance(sock, socket.socket)
+        sock.shutdown(socket.SHUT_RDWR)  # as if the machine were gone
+        await until(lambda: len(made) == 2)
+        await dying.connected.wait()
+        assert dying.number == made[1] > made[0]
+    inbox = Inbox()
+    late = session(mosquitto.url, "late", inbox, STATUS)
+    async with Running(late.run()):
+        (message,) = await inbox.wait(count(1))
+        assert message.payload == f"offline {made[0]}".encode()
+        assert message.retain
+
+
+async def test_a_session_that_ends_in_peace_leaves_no_will(mosquitto: Mosquitto) -> None:
+    agent = session(mosquitto.url, "agent", will=lambda _: Will(STATUS, b"offline"))
+    async with Running(agent.run()):
+        await agent.connected.wait()
+        await agent.publish(STATUS, b"online", retain=True)
+    inbox = Inbox()
+    late = session(mosquitto.url, "late", inbox, STATUS)
+    async with Running(late.run()):
+        await inbox.wait(count(1))
+        assert inbox.payloads() == [b"online"]
+
+
+async def test_publishing_fails_at_once_without_a_broker() -> None:
+    sender = session(f"mqtt://127.0.0.1:{free_port()}", "sender")
+    async with Running(sender.run()):
+        with pytest.raises(NotConnected, match="not connected"):
+            await sender.publish(TOPIC, b"x")
+        await until(lambda: sender.reconnects >= 3)
+        assert not sender.connected.is_set()
+
+
+async def test_publishing_fails_as_soon_as_its_connection_breaks() -> None:
+    """A broker that takes a message and dies without a word, before it acknowledges."""
+    took = asyncio.Event()
+    connack, publish_packet = b"\x20\x02\x00\x00", 3
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(connack)
+        while True:
+            data = await reader.read(1000)
+            if data and data[0] >> 4 == publish_packet:
+                took.set()
+                writer.close()
+                return
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    sender = Session(
+        BrokerSettings(url=f"mqtt://127.0.0.1:{port}"), "sender", backoff=Backoff(60, 60)
+    )
+    async with server, Running(sender.run()):
+        await sender.connected.wait()
+        async with asyncio.timeout(3.0):
+            with pytest.raises(NotConnected, match="it broke"):
+                await sender.publish(TOPIC, b"x", timeout=60.0)
+        assert took.is_set()
+        assert not sender._waiting
+
+
+async def test_publishing_gives_up_on_a_broker_that_does_not_answer() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(b"\x20\x02\x00\x00")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    sender = session(f"mqtt://127.0.0.1:{port}", "sender")
+    async with server:
+        task = asyncio.ensure_future(sender.run())
+        await sender.connected.wait()
+        with pytest.raises(NotConnected, match="in time"):
+            await sender.publish(TOPIC, b"x", timeout=0.05)
+        server.close()
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_it_comes_back_after_each_loss_and_greets_each_time(mosquitto: Mosquitto) -> None:
+    greeted: list[int] = []
+
+    async def greet(number: int) -> None:
+        greeted.append(number)
+
+    agent = Session(
+        BrokerSettings(url=mosquitto.url),
+        "agent",
+        on_connect=greet,
+        backoff=Backoff(0.02, 0.1),
+    )
+    async with Running(agent.run()):
+        for round_number in range(1, 4):
+            await until(lambda: len(greeted) == round_number)  # noqa: B023
+            mosquitto.kill()
+            await until(lambda: not agent.connected.is_set())
+            mosquitto.start()
+        await until(lambda: len(greeted) == 4)
+    assert greeted == sorted(set(greeted))
+
+
+async def test_session_numbers_grow_though_the_clock_stands_still(mosquitto: Mosquitto) -> None:
+    agent = Session(
+        BrokerSettings(url=mosquitto.url), "agent", clock=ManualClock(), backoff=Backoff(0.02, 0.1)
+    )
+    numbers: list[int] = []
+    async with Running(agent.run()):
+        for _ in range(2):
+            await agent.connected.wait()
+            numbers.append(agent.number)
+            mosquitto.restart()
+            await until(lambda: agent.number > numbers[-1])
+    assert numbers[1] > numbers[0]
+
+
+async def test_a_subscription_that_the_broker_refuses_is_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Else a collector whose rights are wrong would be connected, ready and deaf."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(b"\x20\x02\x00\x00")
+        data = await reader.read(1000)
+        writer.write(b"\x90\x04" + data[2:4] + b"\x01\x80")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    receiver = session(f"mqtt://127.0.0.1:{port}", "receiver", Inbox(), TOPIC, STATUS)
+    with caplog.at_level(logging.WARNING):
+        async with server, Running(receiver.run()):
+            await until(lambda: receiver.reconnects >= 1)
+            assert not receiver.connected.is_set()
+    assert f"the broker refuses the subscription to {STATUS}" in caplog.text
+
+
+async def test_a_batch_is_what_came_while_the_one_before_was_handled(mosquitto: Mosquitto) -> None:
+    sizes: list[int] = []
+    go_on = asyncio.Event()
+
+    async def handle(batch: object) -> None:
+        sizes.append(len(batch))  # type: ignore[arg-type]
+        await go_on.wait()
+
+    receiver = Session(
+        BrokerSettings(url=mosquitto.url), "receiver", subscriptions=[TOPIC], on_batch=handle
+    )
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"first")
+        await until(lambda: sizes == [1])
+        await publish(mosquitto.url, *[b"more"] * 30)
+        client = receiver._client
+        assert client is not None
+        await until(lambda: client._queue.qsize() == 30)
+        go_on.set()
+        await until(lambda: sizes == [1, 30])
+
+
+async def test_what_a_handler_raises_ends_the_session(mosquitto: Mosquitto) -> None:
+    async def handle(_: object) -> None:
+        raise ZeroDivisionError
+
+    receiver = Session(
+        BrokerSettings(url=mosquitto.url), "receiver", subscriptions=[TOPIC], on_batch=handle
+    )
+    task = asyncio.ensure_future(receiver.run())
+    await receiver.connected.wait()
+    await publish(mosquitto.url, b"x")
+    async with asyncio.timeout(5):
+        with pytest.raises(ExceptionGroup) as caught:
+            await task
+    assert caught.group_contains(ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://x", "mqtt://", "127.0.0.1", "mqtt://user:secret@host", "tcp://host:1883"]
+)
+def test_a_url_that_is_no_broker_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError):
+        BrokerSettings(url=url)
+
+
+def test_where_the_broker_is(tmp_path: Path) -> None:
+    assert BrokerSettings(url="mqtt://host").address == ("host", 1883)
+    assert BrokerSettings(url="mqtts://host").address == ("host", 8883)
+    assert BrokerSettings(url="mqtt://[::1]:77").address == ("::1", 77)
+    assert BrokerSettings(url="mqtt://host").tls() is None
+    assert BrokerSettings(url="mqtts://host").tls() is not None
+    secret = tmp_path / "password"
+    secret.write_text("one\n")
+    settings = BrokerSettings(url="mqtt://host", password_file=secret)
+    assert settings.password() == "one"
+    secret.write_text("two\n")
+    assert settings.password() == "two"
+    assert BrokerSettings(url="mqtt://host").password() is None
