@@ -89,6 +89,7 @@ class PysnmpGetter:
         self._timeout = timeout
         self._retries = retries
         self._targets: dict[tuple[str, int], Any] = {}
+        self._objects: dict[str, Any] = {}
         # Discovery and time synchronisation of v3 take requests of their own, and a tick of the
         # library's timer is 0.1 s. Were its timer ever to die, this ends the wait.
         self._deadline = (timeout + 0.5) * (retries + 1) * (3 if secrets.version == "v3" else 1)
@@ -108,7 +109,7 @@ class PysnmpGetter:
         """See `Getter.get`."""
         api = self._api
         target = await self._target(host, port)
-        wanted = [api.ObjectType(api.ObjectIdentity(oid)) for oid in oids]
+        wanted = [self._object(oid) for oid in oids]
         try:
             async with asyncio.timeout(self._deadline):
                 failure, status, index, pairs = await api.get_cmd(
@@ -125,6 +126,12 @@ class PysnmpGetter:
             raise GetFailed(Quality.EXCEPTION, message, int(status))
         answers = {str(oid): _answer(value) for oid, value in pairs}
         return {oid: answers[oid] for oid in oids if oid in answers}
+
+    def _object(self, oid: str) -> Any:
+        # Resolving a name costs more than the request around it: each is made once.
+        if oid not in self._objects:
+            self._objects[oid] = self._api.ObjectType(self._api.ObjectIdentity(oid))
+        return self._objects[oid]
 
     async def _target(self, host: str, port: int) -> Any:
         key = (host, port)
