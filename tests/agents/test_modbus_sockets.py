@@ -407,7 +407,7 @@ def test_the_example_loads() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"map": "janitsa"}, "unknown map; did you mean 'janitza-umg'"),
+        ({"map": "janitsa"}, "unknown map .did you mean 'janitza-umg'"),
         ({"unit": 300}, "less than or equal to 255"),
         ({"scale": 0}, "greater than 0"),
         ({"hots": "x"}, "Extra inputs"),
@@ -422,6 +422,8 @@ def test_a_device_stands_once_and_the_caps_fit() -> None:
     twice = [row("a", "janitza-umg", 502), row("a", "janitza-umg", 503)]
     with pytest.raises(ValueError, match="device 'a' stands twice"):
         Settings.model_validate({"devices": twice})
+    with pytest.raises(ValueError, match="at least one"):
+        Settings.model_validate({"devices": []})
     with pytest.raises(ValueError, match="retry_cap"):
         Settings.model_validate({"devices": twice[:1], "retry_first": 5, "retry_cap": 1})
 

@@ -19,6 +19,7 @@ from rackwatt.agents.snmp.settings import PUBLIC
 from rackwatt.agents.snmp.wire import Getter, PysnmpGetter
 from rackwatt.agents.source import Context, Source, StartError
 from rackwatt.wire.clock import ManualClock
+from rackwatt.wire.config import ConfigErrors
 from rackwatt.wire.readings import Quality
 from rackwatt.wire.sample import Sample
 
@@ -435,7 +436,9 @@ def test_the_example_loads() -> None:
     loaded.create_source()
 
 
-def test_a_wrong_index_is_refused() -> None:
-    settings = Settings.model_validate({"devices": [row("a", "apc-rpdu2", 1, index={"pud": 1})]})
-    with pytest.raises(Exception, match="device a:1: index: no index 'pud'"):
-        create(settings, Context(node="n"))
+def test_a_wrong_index_of_a_map_of_ones_own_is_refused(tmp_path: Path) -> None:
+    shipped = Path(source_module.__file__).parent / "maps" / "apc-rpdu2.yaml"
+    (tmp_path / "mine.yaml").write_text(shipped.read_text())
+    settings = Settings.model_validate({"devices": [row("a", "mine.yaml", 1, index={"pud": 1})]})
+    with pytest.raises(ConfigErrors, match="device a:1: index: no index 'pud'"):
+        create(settings, Context(node="n", config_dir=tmp_path))

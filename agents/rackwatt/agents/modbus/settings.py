@@ -36,14 +36,14 @@ class DeviceRow(_Strict):
     def _known(cls, value: str) -> str:
         names = shipped_maps()
         if not value.endswith((".yaml", ".yml")) and value not in names:
-            raise ValueError(f"unknown map; {nearest(value, names)}")
+            raise ValueError(f"unknown map ({nearest(value, names)})")
         return value
 
 
 class Settings(_Strict):
     """All devices of an agent, and how to talk to them."""
 
-    devices: Annotated[tuple[DeviceRow, ...], Field(min_length=1)]
+    devices: tuple[DeviceRow, ...]
     timeout: Duration = Field(default=1.0, ge=0.05, le=60)
     """For connecting and for each request."""
     gap: Annotated[int, Field(ge=0, le=100)] = 16
@@ -59,6 +59,9 @@ class Settings(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        # Not a minimal length: where every row is wrong, pydantic would also call the list empty.
+        if not self.devices:
+            raise ValueError("devices: at least one is needed")
         seen: set[str] = set()
         for row in self.devices:
             if row.device in seen:

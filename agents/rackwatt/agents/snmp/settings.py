@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from rackwatt.agents.snmp.oidmap import shipped_maps
+from rackwatt.agents.snmp.oidmap import load_oid_map, shipped_maps
 from rackwatt.wire.config import Duration, nearest
 
 AuthProtocol = Literal["SHA-256", "SHA-384", "SHA-512", "SHA-224", "SHA"]
@@ -94,15 +94,21 @@ class DeviceRow(_Strict):
     def _known(cls, value: str) -> str:
         names = shipped_maps()
         if not value.endswith((".yaml", ".yml")) and value not in names:
-            raise ValueError(f"unknown map; {nearest(value, names)}")
+            raise ValueError(f"unknown map ({nearest(value, names)})")
         return value
+
+    @model_validator(mode="after")
+    def _known_index(self) -> Self:
+        if self.map in shipped_maps():  # a map of one's own is checked when the source is made
+            load_oid_map(self.map).at(self.index)
+        return self
 
 
 class Settings(_Strict):
     """All devices of an agent, and how to talk to them."""
 
     credentials: dict[str, Credentials] = Field(default_factory=dict)
-    devices: Annotated[tuple[DeviceRow, ...], Field(min_length=1)]
+    devices: tuple[DeviceRow, ...]
     timeout: Duration = Field(default=1.0, ge=0.1, le=60)
     """For one attempt."""
     retries: Annotated[int, Field(ge=0, le=5)] = 1
@@ -131,6 +137,9 @@ class Settings(_Strict):
 
     @model_validator(mode="after")
     def _caps(self) -> Self:
+        # Not a minimal length: where every row is wrong, pydantic would also call the list empty.
+        if not self.devices:
+            raise ValueError("devices: at least one is needed")
         if self.retry_cap < self.retry_first:
             raise ValueError("retry_cap must not be less than retry_first")
         return self
