@@ -12,14 +12,10 @@ from typing import Any
 
 import pytest
 
-from rackwatt.agents.settings import load_config
 from rackwatt.agents.snmp import Settings, Typed, create, encode, load_oid_map
 from rackwatt.agents.snmp import source as source_module
-from rackwatt.agents.snmp.settings import PUBLIC
-from rackwatt.agents.snmp.wire import Getter, PysnmpGetter
-from rackwatt.agents.source import Context, Source, StartError
+from rackwatt.agents.source import Context, Source
 from rackwatt.wire.clock import ManualClock
-from rackwatt.wire.config import ConfigErrors
 from rackwatt.wire.readings import Quality
 from rackwatt.wire.sample import Sample
 
@@ -381,30 +377,6 @@ async def test_a_host_without_a_name_is_a_time_out() -> None:
     assert set(sample.quality.values()) == {Quality.TIMEOUT}
 
 
-async def test_missing_secrets_and_packages_end_the_start(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    rows = [row("a", "apc-rpdu2", 161, credentials="site")]
-    keys = {"auth_key_env": "RACKWATT_TEST_AUTH", "priv_key_env": "RACKWATT_TEST_PRIV"}
-    section = {"devices": rows, "credentials": {"site": {"version": "v3", "user": "u", **keys}}}
-    source = create(Settings.model_validate(section), Context(node="n"))
-    with pytest.raises(StartError, match="'site': environment variable RACKWATT_TEST_AUTH") as no:
-        await source.start()
-    assert no.value.kind == "fatal"
-    monkeypatch.setenv("RACKWATT_TEST_AUTH", AUTH)
-    monkeypatch.setenv("RACKWATT_TEST_PRIV", PRIV)
-    real = importlib.util.find_spec
-    for package, hint in (("cryptography", "cryptography"), ("pysnmp", "snmp")):
-
-        def without(name: str, missing: str = package) -> object:
-            return None if name == missing else real(name)
-
-        monkeypatch.setattr(importlib.util, "find_spec", without)
-        with pytest.raises(StartError, match=hint):
-            await source.start()
-    await source.aclose()
-
-
 async def test_nothing_is_left_open(recwarn: pytest.WarningsRecorder) -> None:
     port = free_port()
     before = asyncio.all_tasks()
@@ -416,29 +388,3 @@ async def test_nothing_is_left_open(recwarn: pytest.WarningsRecorder) -> None:
     for _ in range(5):
         await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
-
-
-def test_the_seam_can_only_get() -> None:
-    """The bytes are asserted above; this keeps the door from growing."""
-    assert {name for name in vars(Getter) if not name.startswith("_")} == {"get", "close"}
-    public = {name for name in vars(PysnmpGetter) if not name.startswith("_")}
-    assert public == {"get", "close"}
-    text = Path(str(module("rackwatt.agents.snmp.wire").__file__)).read_text()
-    assert "set_cmd" not in text
-    assert text.count("_cmd(") == text.count("get_cmd(") == 1
-    assert repr(PUBLIC).count("public") == 0
-
-
-def test_the_example_loads() -> None:
-    example = Path(load_config.__code__.co_filename).parent / "snmp" / "example.yaml"
-    loaded = load_config(example)
-    assert loaded.config.source == "snmp"
-    loaded.create_source()
-
-
-def test_a_wrong_index_of_a_map_of_ones_own_is_refused(tmp_path: Path) -> None:
-    shipped = Path(source_module.__file__).parent / "maps" / "apc-rpdu2.yaml"
-    (tmp_path / "mine.yaml").write_text(shipped.read_text())
-    settings = Settings.model_validate({"devices": [row("a", "mine.yaml", 1, index={"pud": 1})]})
-    with pytest.raises(ConfigErrors, match="device a:1: index: no index 'pud'"):
-        create(settings, Context(node="n", config_dir=tmp_path))
