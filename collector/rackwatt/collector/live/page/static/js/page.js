@@ -8,11 +8,17 @@ import { derive } from "./view.js";
 
 const root = document.documentElement;
 const body = document.body;
+const RETRY_MS = 3000;
 
 async function fetchJson(address) {
   const response = await fetch(address);
   if (!response.ok) throw new Error(`${address}: ${response.status}`);
   return response.json();
+}
+
+function setState(state) {
+  // Only a change is written: screen readers announce what is written.
+  if (body.dataset.state !== state) body.dataset.state = state;
 }
 
 function remember(key, value) {
@@ -46,16 +52,25 @@ async function setUpCharts(messages, offsets) {
   return new Charts(makeLocale(messages, offsets), root.dir === "rtl");
 }
 
+/** The texts; without them nothing can be written, so a server that is away is asked again. */
+async function fetchMessages() {
+  for (;;) {
+    try {
+      return await fetchJson(`static/i18n/${body.dataset.lang}.json`);
+    } catch {
+      setState("lost");
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+}
+
 async function main() {
-  const messages = await fetchJson(`static/i18n/${body.dataset.lang}.json`);
+  const messages = await fetchMessages();
   const isolate = root.dir === "rtl";
   const offsets = JSON.parse(body.dataset.zone || "[]");
   const charts = await setUpCharts(messages, offsets);
   setUpTheme(() => charts?.restyle());
 
-  const setState = (state) => {
-    if (body.dataset.state !== state) body.dataset.state = state;
-  };
   const loadHistory = async () => {
     if (charts) charts.load(await fetchJson("api/history").catch(() => ({})));
   };
@@ -66,7 +81,7 @@ async function main() {
     charts?.append(frame, locale);
   };
 
-  await loadHistory();
+  loadHistory();
   follow("events", { onFrame: show, onLost: () => setState("lost"), onReturn: loadHistory });
 }
 
