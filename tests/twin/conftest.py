@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,12 +27,20 @@ def almanac(demo: TwinSpec) -> Almanac:
 
 @pytest.fixture
 def kit(demo: TwinSpec, tmp_path: Path) -> Kit:
-    return build(demo, tmp_path, "mqtt://127.0.0.1:1", random.Random(7))
+    return build(demo, tmp_path, "mqtt://127.0.0.1:1", random.Random(7))  # noqa: S311
 
 
 @pytest.fixture
-def start_site(demo: TwinSpec, kit: Kit, almanac: Almanac) -> Callable[..., SimulatedSite]:
-    def start(now: float = NOON, spec: TwinSpec | None = None) -> SimulatedSite:
-        return SimulatedSite(spec or demo, kit, now, almanac)
+def start_site(
+    demo: TwinSpec, kit: Kit, almanac: Almanac
+) -> Iterator[Callable[..., SimulatedSite]]:
+    """Start a site in the kit's folder; starting another one is a restart after a SIGKILL."""
+    started: list[SimulatedSite] = []
 
-    return start
+    def start(now: float = NOON, spec: TwinSpec | None = None) -> SimulatedSite:
+        started.append(SimulatedSite(spec or demo, kit, now, almanac))
+        return started[-1]
+
+    yield start
+    for site in started:
+        site.close()

@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -116,7 +117,7 @@ def test_the_sun_repeats_itself_over_midnight(almanac: Almanac) -> None:
 def test_a_turbine_makes_more_of_more_wind_up_to_its_rating() -> None:
     curve = turbine_curve("E-53/800", 60.0)
     below = [curve.at(speed) for speed in np.arange(2.0, 13.0, 0.1)]
-    assert all(a <= b for a, b in zip(below, below[1:], strict=False))
+    assert all(a <= b for a, b in pairwise(below))
     assert curve.at(1.0) == 0
     assert curve.at(14.0) == pytest.approx(1.0, abs=0.02)
     assert curve.at(60.0) == 0

@@ -34,13 +34,15 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the SNMP responders accept; v3 with SHA-256, and with AES-128 where it is asked for.
+    """What the SNMP responders accept.
 
-    The keys open nothing but a simulation on loopback.
+    v3 is SHA-256: `user` with AES-128 too (which needs the package `cryptography`), `auth_user`
+    without. The keys open nothing but a simulation on loopback.
     """
 
     community: str = "public"
     user: str = "rackwatt"
+    auth_user: str = "rackwatt-auth"
     auth_key: str = "twin-auth-key"
     priv_key: str = "twin-priv-key"
 

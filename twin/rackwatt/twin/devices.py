@@ -43,16 +43,16 @@ class Device:
 
 
 def _electrical(world: World, stream: int, power: float) -> Values:
-    """Voltages and currents of a balanced three-phase connection at `power` W."""
+    """Voltages and currents of a three-phase connection at `power` W; negative: it exports."""
     seed, time = world.spec.seed, world.sim_time
     volts = _PHASE_VOLTS * (1.0 + 0.004 * process(seed, 900, 300.0, time))
     volts *= 1.0 + 0.001 * process(seed, 901 + stream, 20.0, time)
-    amperes = power / (3.0 * volts * _POWER_FACTOR)
+    amperes = abs(power) / (3.0 * volts * _POWER_FACTOR)
     values = {
         "voltage_volts": volts * math.sqrt(3.0),
         "current_amperes": amperes,
         "frequency_hertz": 50.0 + 0.015 * process(seed, 899, 30.0, time),
-        "apparent_power_volt_amperes": power / _POWER_FACTOR,
+        "apparent_power_volt_amperes": abs(power) / _POWER_FACTOR,
         "reactive_power_volt_amperes_reactive": power * math.tan(math.acos(_POWER_FACTOR)),
         "power_factor_ratio": _POWER_FACTOR,
     }

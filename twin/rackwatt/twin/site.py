@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rackwatt.twin import state
 from rackwatt.twin.devices import Device, catalogue
@@ -98,8 +98,6 @@ class SimulatedSite:
         self.layout: Layout = make_layout(spec, self.world.floor)
         self.faults = Faults(self.devices, targets(self.layout))
         self.panel = Panel(self.world, self.devices, self.faults)
-        self.gpus = GpuWriter(spec, self.world, self.layout, kit.gpu_file, self.faults)
-        self._truth = TruthWriter(kit.data_dir)
         self.modulus: Modulus | None = None
         """Set by who knows the maps: needed for `rollover`."""
         self._ticks = 0
@@ -108,13 +106,13 @@ class SimulatedSite:
             self.faults.check(planned.name, planned.target)
         self._planned = sorted(spec.faults, key=lambda planned: planned.at)
         if saved is not None:
-            self._restore(saved)
+            self.world.restore(saved["world"])
+            self.panel.restore(saved["panel"])
+        self.gpus = GpuWriter(spec, self.world, self.layout, kit.gpu_file, self.faults)
+        if saved is not None:
+            self.gpus.restore(saved["gpus"])
+        self._truth = TruthWriter(kit.data_dir)
         self._catch_up(start)
-
-    def _restore(self, saved: dict[str, Any]) -> None:
-        self.world.restore(saved["world"])
-        self.panel.restore(saved["panel"])
-        self.gpus.restore(saved["gpus"])
 
     def _catch_up(self, now: float) -> None:
         """Let the world pass through the time in which nobody ran it."""

@@ -266,7 +266,9 @@ class SnmpServer:
             config.USM_PRIV_CFB128_AES,
             known.priv_key,
         )
-        config.add_vacm_user(engine, 3, known.user, "authNoPriv", (1, 3, 6))
+        config.add_vacm_user(engine, 3, known.user, "authPriv", (1, 3, 6))
+        config.add_v3_user(engine, known.auth_user, config.USM_AUTH_HMAC192_SHA256, known.auth_key)
+        config.add_vacm_user(engine, 3, known.auth_user, "authNoPriv", (1, 3, 6))
 
     async def aclose(self) -> None:
         """Stop listening."""
