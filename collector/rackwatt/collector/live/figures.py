@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures now: from the newest readings, through the same accounting as the books."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
+
+from rackwatt.collector.accounting.battery import BatteryParameters, BatteryState
+from rackwatt.collector.accounting.channels import (
+    CHANNELS,
+    FORWARD,
+    OUTPUT,
+    Channel,
+    Tap,
+    TermsLike,
+    taps,
+)
+from rackwatt.collector.accounting.factors import SiteFactors
+from rackwatt.collector.accounting.interval import Flows, IntervalAccount, account
+from rackwatt.collector.accounting.keyfigures import Shares, shares
+from rackwatt.collector.accounting.registers import RegisterSpec
+from rackwatt.collector.accounting.vocabulary import GENERATION, LOADS, Series, total
+from rackwatt.collector.live.pue import WINDOW_MS, LivePue, UpsWatch, live_pue
+from rackwatt.collector.live.window import HOLD, Feed
+from rackwatt.wire.inventory import Register
+
+KEEP_MS: Final = WINDOW_MS + 2 * 60_000
+BEHIND_MS: Final = 2000
+"""The figures are at most this far behind the newest reading."""
+
+SILENT_MS: Final = 60_000
+"""Once all meters have been silent for so long, their terms are missing."""
+
+FUTURE_MS: Final = 300_000
+STARTING_MS: Final = 30_000
+"""A meter that was never read is missing only after so long."""
+
+_FAST_RATIO: Final = 2
+_SECOND_MS: Final = 1000
+_CATCH_UP_MS: Final = 10_000
+_SOURCE_FLOWS: Final = frozenset({*GENERATION, "grid"})
+
+
+class LiveSite(Protocol):
+    """The part of a site that the live figures use."""
+
+    @property
+    def contracts(self) -> Sequence[Any]:
+        """Claims on the import, each with ``meter`` and ``validity.holds(time_ms)``."""
+
+    def terms_at(self, time_ms: int) -> TermsLike:
+        """What each role is made of, as physical meters with signs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the page and the metrics show. Powers in W, ``None`` = unknown.
+
+    Attributes:
+        instant_ms: What the powers are of; ``None`` before the first reading.
+        pue: The PUE with its reason.
+        sources: Metered power by source: ``pv wind hydro grid genset`` as far as the site has
+            them, ``battery`` (its discharge) and ``unknown`` (what sinks took beyond them).
+        sinks: ``it cooling losses other campus export`` as far as the site has them, ``charge``
+            and ``unmetered``.
+        load_watts: Consumption of the data center.
+        source_share: Origin of that consumption, battery traced back; sums to 1.
+        shares: Renewable, grid, carbon-free, carbon, contracted, on-site, unknown.
+        intensity: g/kWh of that consumption by series (``life_cycle``, ``operational``).
+        residual_ratio: Residual as a part of the sources, signed.
+        completeness: Part of the terms that have a fresh reading, 0..1.
+        missing: Meters without one.
+        battery: The stock by origin and its carbon.
+        battery_known: The site has a battery.
+    """
+
+    instant_ms: int | None
+    pue: LivePue
+    sources: Mapping[str, float | None] = field(default_factory=dict)
+    sinks: Mapping[str, float | None] = field(default_factory=dict)
+    load_watts: float | None = None
+    source_share: Mapping[str, float] | None = None
+    shares: Shares = field(default_factory=Shares)
+    intensity: Mapping[Series, float | None] = field(default_factory=dict)
+    residual_ratio: float | None = None
+    completeness: float = 0.0
+    missing: tuple[str, ...] = ()
+    battery: BatteryState = field(default_factory=BatteryState)
+    battery_known: bool = False
+
+
+class LiveFigures:
+    """Takes readings in and says what they mean now.
+
+    Characteristics: single-threaded, no clock of its own; readings may come late and twice;
+    memory is bounded by the site's meters and a quarter of an hour.
+
+    Args:
+        site: Roles and contracts.
+        factors: Emission factors.
+        parameters: The battery.
+        state: What the battery holds to begin with.
+        state_ms: When it held that; ``None``: when the first readings come.
+        now_ms: The present; from then on :meth:`figures` tells it. Readings more than 5 min ahead
+            of it are left out.
+    """
+
+    def __init__(
+        self,
+        site: LiveSite,
+        factors: SiteFactors,
+        parameters: BatteryParameters,
+        state: BatteryState,
+        state_ms: int | None = None,
+        now_ms: int | None = None,
+    ) -> None:
+        self._site = site
+        self._factors = factors
+        self._parameters = parameters
+        self._state, self._state_ms = state, state_ms
+        self._feeds: dict[tuple[str, Channel], Feed] = {}
+        self._specs: dict[tuple[str, str], RegisterSpec] = {}
+        self._ups = UpsWatch()
+        self._first_ms: int | None = None
+        self._now_ms = now_ms
+        self._terms: TermsLike | None = None
+        self._taps: tuple[Tap, ...] = ()
+        self._wanted: frozenset[str] = frozenset()
+
+    def observe(self, device: str, time_ms: int, values: Mapping[str, float | None]) -> None:
+        """Take in one power reading of one device.
+
+        Args:
+            device: Its name on the wire.
+            time_ms: The reading's own time.
+            values: Fields by name; a field that is absent is one that the meter does not have.
+        """
+        if self._now_ms is not None and time_ms > self._now_ms + FUTURE_MS:
+            return  # kept by the ledger, but shown nowhere
+        self._now_ms = None if self._now_ms is None else max(self._now_ms, time_ms)
+        if self._terms is None:
+            self._refresh(time_ms)
+        self._ups.observe(device, time_ms, values)
+        if device not in self._wanted:
+            return
+        if self._first_ms is None or time_ms < self._first_ms:
+            self._first_ms = time_ms
+        for channel in CHANNELS:
+            if channel.power in values or channel.energy in values:
+                self._feed(device, channel).add(time_ms, values)
+
+    def registers(self, device: str, registers: Mapping[str, Register]) -> None:
+        """Note how a device's registers count (from its inventory)."""
+        for name, register in registers.items():
+            spec = RegisterSpec(
+                modulus_watt_hours=register.modulus_watt_hours,
+                resolution_watt_hours=register.resolution_watt_hours,
+            )
+            self._specs[device, name] = spec
+            for channel in CHANNELS:
+                if channel.energy == name and (device, channel) in self._feeds:
+                    self._feeds[device, channel].register.spec = spec
+
+    def seed(self, state: BatteryState, time_ms: int) -> None:
+        """Go on from the ledger's battery state at the end of its last closed interval."""
+        self._state, self._state_ms = state, time_ms
+
+    def figures(self, now_ms: int) -> Figures:
+        """Return the figures for the newest instant that they can be formed for.
+
+        Args:
+            now_ms: The present. Readings ahead of it do not pull the others along.
+        """
+        self._now_ms = now_ms
+        newest = self._newest(now_ms)
+        if newest is None:
+            return Figures(None, LivePue(None, None, reason="starting"))
+        self._refresh(newest)
+        terms = self._members()
+        instant = self._instant(terms, newest, now_ms)
+        self._advance(terms, instant)
+        watts = [(tap, _fresh(feed, instant, now_ms)) for tap, feed in terms]
+        flows = _flows(watts)
+        missing = sorted({tap.device for tap, value in watts if value is None})
+        result = self._book(flows, 1.0 / 3600.0, instant)
+        known = sum(value is not None for _, value in watts)
+        return Figures(
+            instant_ms=instant,
+            pue=self._pue(terms, newest, now_ms),
+            sources=_sources(flows, result),
+            sinks=_sinks(flows, result),
+            load_watts=total(flows.sinks[name] for name in LOADS if name in flows.sinks),
+            source_share=result.shares,
+            shares=self._shares(flows, result, instant),
+            intensity=result.intensity,
+            residual_ratio=result.residual_ratio,
+            completeness=known / len(watts) if watts else 0.0,
+            missing=tuple(missing),
+            battery=self._state,
+            battery_known=any(tap.flow == "charge" for tap, _ in terms),
+        )
+
+    # --- terms ---------------------------------------------------------------------------------
+
+    def _feed(self, device: str, channel: Channel) -> Feed:
+        feed = self._feeds.get((device, channel))
+        if feed is None:
+            feed = self._feeds[device, channel] = Feed(channel, KEEP_MS)
+            feed.register.spec = self._specs.get((device, channel.energy), RegisterSpec())
+            if channel == OUTPUT:
+                self._terms = None  # IT may be metered there: the terms must be formed anew
+        return feed
+
+    def _refresh(self, time_ms: int) -> None:
+        """Form the terms anew when the topology or what meters know has changed."""
+        terms = self._site.terms_at(time_ms)
+        if terms is self._terms:
+            return
+        self._terms = terms
+        outputs = {device for device, channel in self._feeds if channel == OUTPUT}
+        self._taps = taps(terms, outputs)
+        claims = {contract.meter for contract in self._site.contracts}
+        self._wanted = frozenset({tap.device for tap in self._taps} | claims)
+
+    def _members(self) -> list[tuple[Tap, Feed | None]]:
+        found = ((tap, self._feeds.get((tap.device, tap.channel))) for tap in self._taps)
+        return [(tap, feed) for tap, feed in found if feed is not None or not tap.optional]
+
+    def _newest(self, now_ms: int) -> int | None:
+        times = [feed.times.last for feed in self._feeds.values() if feed.times]
+        return min(max(times), now_ms) if times else None
+
+    def _instant(self, terms: Sequence[tuple[Tap, Feed | None]], newest: int, now_ms: int) -> int:
+        """The newest time for which every fast term has a reading, at most 2 s behind."""
+        alive = [feed for _, feed in terms if feed is not None and feed.times]
+        quickest = min((feed.times.cadence_ms for feed in alive), default=_SECOND_MS)
+        fast = [f.times.last for f in alive if f.times.cadence_ms <= _FAST_RATIO * quickest]
+        return max(newest - BEHIND_MS, min([*fast, now_ms, newest]))
+
+    # --- energy --------------------------------------------------------------------------------
+
+    def _book(self, flows: Flows, factor: float, instant: int) -> IntervalAccount:
+        """Book powers as the energies of a moment."""
+        scaled = Flows(
+            {name: _times(value, factor) for name, value in flows.sources.items()},
+            {name: _times(value, factor) for name, value in flows.sinks.items()},
+            _times(flows.charge, factor),
+            _times(flows.discharge, factor),
+        )
+        return account(scaled, self._state, self._parameters, self._factors.at(instant))
+
+    def _advance(self, terms: Sequence[tuple[Tap, Feed | None]], instant: int) -> None:
+        """Move the battery's state up to an instant, second by second."""
+        # What lies before the readings that are here cannot be followed.
+        first = instant if self._first_ms is None else max(self._first_ms, instant - KEEP_MS)
+        at = first if self._state_ms is None else max(self._state_ms, first)
+        factors = self._factors.at(instant)
+        while at < instant:
+            step = _SECOND_MS if instant - at <= 3 * _CATCH_UP_MS else _CATCH_UP_MS
+            end = min(at + step, instant)
+            flows = _flows([(tap, _estimate(feed, at, end)) for tap, feed in terms])
+            self._state = account(flows, self._state, self._parameters, factors).battery
+            at = end
+        self._state_ms = at
+
+    def _pue(self, terms: Sequence[tuple[Tap, Feed | None]], newest: int, now_ms: int) -> LivePue:
+        category = None if self._terms is None else self._terms.pue_category
+        reference = max(newest, now_ms - SILENT_MS)
+        floor = self._ups.closed_ms or 0
+        found = live_pue(terms, self._parameters, category, reference, floor)
+        if self._ups.is_open:
+            return replace(found, value=None, reason="ups_on_battery")
+        unread = any(feed is None or not feed.times for _, feed in terms)
+        started = self._first_ms is None or newest - self._first_ms < STARTING_MS
+        if found.reason is not None and unread and started:
+            return replace(found, reason="starting")
+        return found
+
+    def _shares(self, flows: Flows, result: IntervalAccount, instant: int) -> Shares:
+        ratio = self._factors.at(instant).grid_carbon_free_ratio
+        claimed = self._claimed(instant)
+        imported = flows.sources.get("grid", 0.0)
+        inside = _times(result.boundary, 3600.0)
+        contracted = None
+        if claimed is not None and imported is not None and inside is not None and inside > 0.0:
+            contracted = min(claimed, imported) / inside
+        return shares(result.shares, ratio, contracted)
+
+    def _claimed(self, instant: int) -> float | None:
+        """Power that contracts claim of the import; surplus claims are matched by nothing."""
+        meters = {c.meter for c in self._site.contracts if c.validity.holds(instant)}
+        feeds = [self._feeds.get((meter, FORWARD)) for meter in sorted(meters)]
+        return total(None if feed is None else feed.watts(instant) for feed in feeds)
+
+
+def _fresh(feed: Feed | None, instant: int, now_ms: int) -> float | None:
+    """The power at an instant, unless the meter has been silent for too long to tell."""
+    if feed is None or not feed.times:
+        return None
+    if now_ms - feed.times.last > max(SILENT_MS, HOLD * feed.times.cadence_ms):
+        return None
+    return feed.watts(instant)
+
+
+def _estimate(feed: Feed | None, start_ms: int, end_ms: int) -> float | None:
+    return None if feed is None else feed.estimate(start_ms, end_ms)
+
+
+def _flows(terms: Sequence[tuple[Tap, float | None]]) -> Flows:
+    """Sum terms up to flows."""
+    parts: dict[str, list[float | None]] = {}
+    for tap, value in terms:
+        parts.setdefault(tap.flow, []).append(_times(value, tap.sign))
+    sums = {flow: total(values) for flow, values in parts.items()}
+    charge, discharge = sums.pop("charge", 0.0), sums.pop("discharge", 0.0)
+    return Flows(
+        {name: amount for name, amount in sums.items() if name in _SOURCE_FLOWS},
+        {name: amount for name, amount in sums.items() if name not in _SOURCE_FLOWS},
+        charge,
+        discharge,
+    )
+
+
+def _sources(flows: Flows, result: IntervalAccount) -> dict[str, float | None]:
+    unknown = None if result.residual is None else result.unknown * 3600.0
+    return {**flows.sources, "battery": flows.discharge, "unknown": unknown}
+
+
+def _sinks(flows: Flows, result: IntervalAccount) -> dict[str, float | None]:
+    """Sinks for people: a difference of meters that dips below 0 shows as 0."""
+    shown = {name: None if v is None else max(v, 0.0) for name, v in flows.sinks.items()}
+    unmetered = None if result.residual is None else result.unmetered * 3600.0
+    return {**shown, "charge": flows.charge, "unmetered": unmetered}
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
