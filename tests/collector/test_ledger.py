@@ -172,6 +172,7 @@ def test_late_data_restates_and_moves_through_the_battery(book: Ledger) -> None:
     assert [text for _, text in rows(other)] == [text for _, text in rows(book)]
     assert len(before) == 6
     causes = [row.cause for row in other.revisions(BEGIN + 3 * MINUTE)]
+    assert other.revisions(BEGIN)[0].end_ms == BEGIN + MINUTE
     assert causes == ["closed", "late_data"]
     assert other.verify() is None
     other.close()

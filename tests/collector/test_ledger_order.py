@@ -112,7 +112,7 @@ def straight(records: list[InputRecord], now: int) -> list[tuple[int, str]]:
     return outcome(book)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_any_order_of_arrival_gives_the_same_rows(data: st.DataObject) -> None:
     size = data.draw(st.sampled_from([5, 60, len(READINGS)]))

@@ -353,12 +353,7 @@ class Ledger:
             if row is not None and start not in dirty and not changed:
                 state = row.battery
                 continue
-            booking = bookings.get(start)
-            if booking is None:
-                if row is None:
-                    msg = f"interval {start} has neither inputs nor a row"
-                    raise RuntimeError(msg)
-                booking = row.booking
+            booking = bookings[start] if start in bookings else stored[start].booking
             text, end_state = self._entry(start, booking, state)
             changed = row is None or row.battery != end_state
             if row is None or row.text != text:

@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 from rackwatt.wire.database import connect
+from rackwatt.wire.inventory import Register
 
 
 def recent_inputs(path: Path, since_ms: int) -> Iterator[tuple[str, int, dict[str, float]]]:
@@ -28,16 +29,19 @@ def recent_inputs(path: Path, since_ms: int) -> Iterator[tuple[str, int, dict[st
         connection.close()
 
 
-def register_specs(path: Path) -> list[tuple[str, str, float | None, float | None]]:
-    """Every register that is known: device, field, modulus and resolution in Wh.
+def register_specs(path: Path) -> dict[str, dict[str, Register]]:
+    """Every register that is known, by device and field.
 
     Raises:
         sqlite3.Error: the file cannot be read.
     """
+    found: dict[str, dict[str, Register]] = {}
     connection = connect(path, read_only=True)
     try:
-        return connection.execute(
-            "SELECT device, field, modulus, resolution FROM registers"
-        ).fetchall()
+        query = "SELECT device, field, modulus, resolution FROM registers"
+        for device, field, modulus, resolution in connection.execute(query):
+            register = Register(modulus_watt_hours=modulus, resolution_watt_hours=resolution)
+            found.setdefault(device, {})[field] = register
     finally:
         connection.close()
+    return found
