@@ -23,6 +23,8 @@ from rackwatt.twin.spec import TwinSpec
 
 Array = NDArray[np.float64]
 MINUTES: Final = 1440
+_MOST_DAYS: Final = 40
+"""Files that are kept, 35 kB each."""
 _LINKE_TURBIDITY: Final = 3.6
 """Yearly mean for the western Mediterranean coast, from the SoDa maps that pvlib ships (3-4.5)."""
 _ALBEDO: Final = 0.2
@@ -193,6 +195,9 @@ def write_days(spec: TwinSpec, directory: Path, days: list[date]) -> None:
     """Compute what is missing and leave it in `directory`; files appear whole or not at all."""
     directory.mkdir(parents=True, exist_ok=True)
     wanted = {f"sun-{day}.npy": day for day in days}
+    for file in sorted(directory.glob("sun-*.npy"))[:-_MOST_DAYS]:
+        if file.name not in wanted:
+            file.unlink()
     for name, day in wanted.items():
         if not (directory / name).exists():
             sun = sun_day(spec, day)

@@ -205,7 +205,9 @@ class World:
             if len(state[name]) != size:
                 raise ValueError(f"the saved state has {len(state[name])} values of {name}, "
                                  f"the site {size}")  # fmt: skip
-        self.time, self.sim_time = float(state["time"]), float(state["sim_time"])
+        self.time = float(state["time"])
+        # After a run at another speed the sun goes by the clock again.
+        self.sim_time = self.time if self.spec.speed == 1.0 else float(state["sim_time"])
         self.stock = min(float(state["stock"]), self.spec.battery.capacity_wh)
         for mine, name in (
             (self.powers, "powers"),
