@@ -204,7 +204,8 @@ class Agent:
                 continue
             if not batch:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._work.wait(), timeout=STATUS_SECONDS)
+                    async with asyncio.timeout(STATUS_SECONDS):
+                        await self._work.wait()
                 continue
             done = await asyncio.gather(*(self._publish(item) for item in batch))
             self.counts.sent += sum(done)
@@ -292,6 +293,8 @@ class Agent:
 
     async def _on_batch(self, batch: Sequence[Received]) -> None:
         for message in batch:
+            if message.topic != self._topic(REPLAY):
+                continue  # a broker that sends what nobody asked for
             try:
                 request = ReplayRequest.model_validate_json(message.payload)
             except ValidationError as error:

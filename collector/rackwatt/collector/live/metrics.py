@@ -6,8 +6,11 @@ from typing import Final
 
 from prometheus_client.core import Metric
 
+from rackwatt.collector.accounting.vocabulary import LOADS, Series
+from rackwatt.collector.accounting.vocabulary import SOURCES as BUS_SOURCES
 from rackwatt.collector.live.figures import Figures
-from rackwatt.wire.metrics import MetricSpec
+from rackwatt.collector.live.frame import LedgerView
+from rackwatt.wire.metrics import MetricSpec, Sample
 
 PUE: Final = MetricSpec(
     "rackwatt_pue_ratio",
@@ -97,3 +100,41 @@ CATALOGUE: Final[Sequence[MetricSpec]] = (
     PUE, LOAD, SOURCE, SOURCE_SHARE, RENEWABLE, GRID, CARBON_FREE, CARBON, CONTRACTED, INTENSITY,
     RESIDUAL, COMPLETENESS, BATTERY_STOCK, FIGURES_TIME, RESTATEMENTS, CLOSED,
 )  # fmt: skip
+
+
+def families(site: str, figures: Figures, ledger: LedgerView) -> list[Metric]:
+    """The figures as metric families."""
+    at, closed = figures.instant_ms, ledger.closed_through_ms
+    own = (site,)
+    shares = figures.shares
+    loads = [(name, figures.sinks.get(name)) for name in (*LOADS, "campus")]
+    sources = [(name, figures.sources.get(name)) for name in BUS_SOURCES]
+    pue = figures.pue
+    return [
+        PUE.family(_known([((site, pue.window), pue.value)])),
+        LOAD.family(_known(((site, name), value) for name, value in loads)),
+        SOURCE.family(_known(((site, name), value) for name, value in sources)),
+        SOURCE_SHARE.family(_known(_labelled(site, figures.source_share or {}))),
+        RENEWABLE.family(_known([(own, shares.renewable)])),
+        GRID.family(_known([(own, shares.grid)])),
+        CARBON_FREE.family(_known([(own, shares.carbon_free)])),
+        CARBON.family(_known([(own, shares.carbon)])),
+        CONTRACTED.family(_known([(own, shares.contracted)])),
+        INTENSITY.family(_known(_labelled(site, figures.intensity))),
+        RESIDUAL.family(_known([(own, figures.residual_ratio)])),
+        COMPLETENESS.family([(own, figures.completeness)]),
+        BATTERY_STOCK.family([(own, figures.battery.watt_hours)] if figures.battery_known else []),
+        FIGURES_TIME.family(_known([(own, None if at is None else at / 1000)])),
+        RESTATEMENTS.of(ledger.restatements),
+        CLOSED.family(_known([((), None if closed is None else closed / 1000)])),
+    ]
+
+
+def _labelled(
+    site: str, values: Mapping[str, float | None] | Mapping[Series, float | None]
+) -> list[tuple[tuple[str, ...], float | None]]:
+    return [((site, name), value) for name, value in values.items()]
+
+
+def _known(values: Iterable[tuple[tuple[str, ...], float | None]]) -> list[Sample]:
+    return [(labels, value) for labels, value in values if value is not None]

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The frame: everything that the page shows at an instant, as one JSON object.
+
+Times in ms since 1970 UTC, powers in W, energies in Wh, ratios 0..1, intensities in g/kWh. What is
+unknown is None and never 0.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from rackwatt.collector.live.devices import Devices
+from rackwatt.collector.live.figures import Figures
+from rackwatt.collector.site import Site
+
+STALE_MS: Final = 15_000
+"""Without any newer meter reading for so long, the page says that its figures are stale."""
+
+SOURCES: Final = ("pv", "wind", "hydro", "grid", "genset", "battery", "unknown")
+SINKS: Final = (
+    "it", "cooling", "losses", "other", "campus", "charge", "export", "unmetered",
+)  # fmt: skip
+
+State = Literal["starting", "live", "stale"]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerView:
+    """What the page tells of the ledger."""
+
+    closed_through_ms: int | None = None
+    restatements: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorView:
+    """What the page tells of the collectors, all of them together."""
+
+    agents: Sequence[Mapping[str, Any]] = ()
+    nodes_total: int = 0
+    nodes_online: int = 0
+    quality: Mapping[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def merge(summaries: Sequence[Mapping[str, Any]]) -> "CollectorView":
+        """Put the collectors' summaries together; an agent counts where it was seen last."""
+        agents: dict[str, Mapping[str, Any]] = {}
+        quality: dict[str, Any] = {}
+        for summary in summaries:
+            for agent in summary["agents"]:
+                known = agents.get(agent["name"])
+                if known is None or (agent["last_seen"] or 0) > (known["last_seen"] or 0):
+                    agents[agent["name"]] = agent
+            for name, value in summary["quality"].items():
+                if isinstance(value, bool):
+                    quality[name] = bool(quality.get(name, True)) and value
+                else:
+                    quality[name] = quality.get(name, 0) + value
+        return CollectorView(
+            tuple(agents[name] for name in sorted(agents)),
+            max((summary["nodes"]["total"] for summary in summaries), default=0),
+            sum(summary["nodes"]["online"] for summary in summaries),
+            quality,
+        )
+
+
+def make_frame(
+    site: Site,
+    figures: Figures,
+    devices: Devices,
+    collectors: CollectorView,
+    ledger: LedgerView,
+    now_ms: int,
+) -> dict[str, Any]:
+    """The frame of an instant."""
+    return {
+        "time": figures.instant_ms,
+        "served": now_ms,
+        "site": {
+            "id": site.id,
+            "name": site.name,
+            "timezone": str(site.timezone),
+            "simulated": site.simulated,
+        },
+        "state": _state(figures, now_ms),
+        **_figures(figures),
+        "battery": _battery(site, figures, devices, now_ms),
+        "racks": devices.racks(now_ms),
+        "gpus": devices.gpus(now_ms),
+        "real_gpus": devices.real_gpus(now_ms),
+        "hosts": devices.hosts(now_ms),
+        "coolant": devices.coolant(now_ms),
+        "agents": list(collectors.agents),
+        "nodes": {"total": collectors.nodes_total, "online": collectors.nodes_online},
+        "quality": {
+            **collectors.quality,
+            "completeness": figures.completeness,
+            "residual_ratio": figures.residual_ratio,
+            "restatements": ledger.restatements,
+            "ledger_closed": ledger.closed_through_ms,
+            "delay_seconds": _delay(figures, now_ms),
+        },
+        "events": devices.events(),
+    }
+
+
+def _state(figures: Figures, now_ms: int) -> State:
+    if figures.instant_ms is None:
+        return "starting"
+    return "stale" if now_ms - figures.instant_ms > STALE_MS else "live"
+
+
+def _delay(figures: Figures, now_ms: int) -> float | None:
+    if figures.instant_ms is None:
+        return None
+    return max(0.0, (now_ms - figures.instant_ms) / 1000)
+
+
+def _figures(figures: Figures) -> dict[str, Any]:
+    """The part that comes from the live figures."""
+    pue, shares = figures.pue, figures.shares
+    origin: Mapping[str, float] = figures.source_share or {}
+    return {
+        "pue": {
+            "value": pue.value,
+            "category": pue.category,
+            "window": pue.window,
+            "since": pue.since_ms,
+            "until": pue.until_ms,
+            "reason": pue.reason,
+        },
+        "shares": {
+            "renewable": shares.renewable,
+            "grid": shares.grid,
+            "carbon_free": shares.carbon_free,
+            "carbon": shares.carbon,
+            "on_site": shares.on_site,
+            "contracted": shares.contracted,
+            "unknown": shares.unknown,
+        },
+        "sources": [
+            {"id": name, "power_watts": figures.sources[name], "share": origin.get(name)}
+            for name in SOURCES
+            if name in figures.sources
+        ],
+        "sinks": [
+            {"id": name, "power_watts": figures.sinks[name]}
+            for name in SINKS
+            if name in figures.sinks
+        ],
+        "load_watts": figures.load_watts,
+        "intensity": {
+            "operational": figures.intensity.get("operational"),
+            "life_cycle": figures.intensity.get("life_cycle"),
+        },
+    }
+
+
+def _battery(
+    site: Site, figures: Figures, devices: Devices, now_ms: int
+) -> dict[str, float | None] | None:
+    if not figures.battery_known:
+        return None
+    meters = site.terms_at(now_ms).roles.get("battery", ())
+    charges = [
+        devices.value("power", term.meter_id, "state_of_charge_ratio", now_ms) for term in meters
+    ]
+    return {
+        "stock_wh": figures.battery.watt_hours,
+        "capacity_wh": None if site.battery is None else site.battery.capacity_wh,
+        "state_of_charge": charges[0] if len(charges) == 1 else None,
+        "charge_watts": figures.sinks.get("charge"),
+        "discharge_watts": figures.sources.get("battery"),
+    }

@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`rackwatt account`: spools to ledger, to live figures, to metrics and page."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import httpx
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from rackwatt.collector.accounting.battery import initial
+from rackwatt.collector.ingest.spool import Record
+from rackwatt.collector.ledger import (
+    InputRecord,
+    Ledger,
+    battery_parameters,
+    initial_stock,
+    site_factors,
+)
+from rackwatt.collector.ledger.warm import recent_inputs, register_specs
+from rackwatt.collector.live.devices import Devices
+from rackwatt.collector.live.figures import Figures, LiveFigures
+from rackwatt.collector.live.frame import CollectorView, LedgerView, make_frame
+from rackwatt.collector.live.history import History, Point
+from rackwatt.collector.live.metrics import families
+from rackwatt.collector.live.page import LivePage, SecurityHeaders, routes
+from rackwatt.collector.live.spoolclient import CollectorClient, CollectorUnavailable
+from rackwatt.collector.service import serve_http
+from rackwatt.collector.site import Site
+from rackwatt.wire.backoff import Backoff
+from rackwatt.wire.clock import Clock
+from rackwatt.wire.codec import ReceivedReading, decode_envelope, decode_readings
+from rackwatt.wire.inventory import Inventory, InventoryItem
+from rackwatt.wire.periodic import ticks
+from rackwatt.wire.readings import KINDS, Kind
+from rackwatt.wire.topics import INVENTORY, Topic
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+CLOCK_LIMIT_SECONDS: Final = 60.0
+"""Readings of an agent whose clock is off by more are kept, but not booked until released."""
+_WARM_UP_MS: Final = 20 * 60_000
+_POLL_PAUSE_SECONDS: Final = 0.2
+"""Between two readings of a spool: makes batches, costs a tenth of the allowed delay."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountOptions:
+    """What an accountant needs to know."""
+
+    collectors: Sequence[str]
+    data: Path
+    host: str
+    port: int
+    token: str
+    with_collector_metrics: bool = False
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What a piece of a spool holds for the accountant."""
+
+    inputs: list[InputRecord] = field(default_factory=list)
+    inventories: list[tuple[int, Sequence[InventoryItem]]] = field(default_factory=list)
+    readings: list[tuple[Kind, ReceivedReading]] = field(default_factory=list)
+
+
+class Accountant:
+    """Books what the collectors received, and knows the figures of now.
+
+    Characteristics: the ledger is written by one thread, everything else lives on the event loop;
+    a collector that is away holds up nobody; what was booked and the cursor are one transaction.
+
+    Args:
+        site: the site.
+        options: where the collectors are.
+        clock: where the time comes from.
+    """
+
+    def __init__(self, site: Site, options: AccountOptions, clock: Clock) -> None:
+        self._site = site
+        self._options = options
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._factors = site_factors(site)
+        self._devices = Devices(site)
+        self._history = History()
+        self._offsets: dict[str, float] = {}
+        self._views: dict[str, dict[str, Any]] = {}
+        self._collector_metrics: dict[str, bytes] = {}
+        self._ledger_view = LedgerView()
+        self._figures: Figures | None = None
+        self._page = LivePage(history=self._history.as_dict)
+        self._registry = CollectorRegistry()
+        self._registry.register(_Families(self))
+        self._ledger: Ledger
+        self._live: LiveFigures
+
+    async def _on_ledger(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def run(self) -> None:
+        """Work until cancelled.
+
+        Raises:
+            sqlite3.Error: the ledger cannot be opened or written.
+            OSError: the port is taken.
+        """
+        await self._on_ledger(self._open)
+        try:
+            async with httpx.AsyncClient(trust_env=False) as http, asyncio.TaskGroup() as tasks:
+                for url in self._options.collectors:
+                    client = CollectorClient(url, self._options.token, http)
+                    tasks.create_task(self._follow(client), name=f"follow {url}")
+                    tasks.create_task(self._look(url, client), name=f"look {url}")
+                tasks.create_task(self._close_intervals(), name="close")
+                tasks.create_task(self._publish(), name="publish")
+                tasks.create_task(self._serve(), name="http")
+        finally:
+            await self._on_ledger(self._close)
+            self._thread.shutdown(wait=False)
+
+    def _open(self) -> None:
+        """Open the ledger and warm the live figures up with its newest inputs."""
+        parameters = battery_parameters(self._site)
+        path = self._options.data / "ledger.db"
+        self._ledger = Ledger(
+            path,
+            self._site,
+            self._factors,
+            parameters,
+            initial_stock(self._site),
+        )
+        now = self._clock.now_ms()
+        stock = initial(initial_stock(self._site), self._factors.at(now).initial)
+        self._live = LiveFigures(self._site, self._factors, parameters, stock, now_ms=now)
+        for device, registers in register_specs(path).items():
+            self._live.registers(device, registers)
+        for device, time_ms, values in recent_inputs(path, now - _WARM_UP_MS):
+            self._live.observe(device, time_ms, values)
+        self._settle()
+
+    def _close(self) -> None:
+        self._ledger.close()
+
+    def _cursor(self, spool: str) -> int:
+        return self._ledger.cursor(spool) or 0
+
+    def _settle(self) -> None:
+        """Take over what the ledger has closed."""
+        state = self._ledger.battery_state()
+        if state is not None:
+            self._live.seed(*state)
+        self._ledger_view = LedgerView(
+            self._ledger.closed_through_ms(), self._ledger.restatements()
+        )
+
+    # -- taking in -----------------------------------------------------------------------------
+
+    async def _follow(self, client: CollectorClient) -> None:
+        backoff = Backoff(first=0.5, cap=15.0)
+        while True:
+            try:
+                name = await client.identity()
+                after = await self._on_ledger(partial(self._cursor, name))
+                while True:
+                    records = await client.spool(after)
+                    backoff.reset()
+                    if records:
+                        after = records[-1].id
+                        await self._take(records, name)
+                    await asyncio.sleep(_POLL_PAUSE_SECONDS)
+            except CollectorUnavailable as error:
+                wait = backoff.next()
+                _log.warning("%s; trying again in %.1f s", error, wait)
+                await asyncio.sleep(wait)
+
+    async def _take(self, records: Sequence[Record], spool: str) -> None:
+        """Book a piece of a spool, then show it."""
+        batch = self._sort(records)
+        cursor = records[-1].id
+
+        def book() -> None:
+            for time_ms, items in batch.inventories:
+                self._ledger.inventory(items, time_ms)
+            self._ledger.apply(batch.inputs, cursor, spool)
+
+        await self._on_ledger(book)
+        for _, items in batch.inventories:
+            for item in items:
+                self._live.registers(item.device, item.registers)
+        for kind, reading in batch.readings:
+            self._devices.observe(kind, reading)
+        for record in batch.inputs:
+            if not record.held:
+                self._live.observe(record.device, record.time_ms, record.values)
+
+    def _sort(self, records: Sequence[Record]) -> _Batch:
+        batch = _Batch()
+        for record in records:
+            topic = Topic.parse(record.topic)
+            if topic.last == INVENTORY:
+                inventory = Inventory.model_validate_json(record.payload)
+                batch.inventories.append((inventory.time, inventory.devices))
+            elif topic.last in KINDS:
+                self._sort_readings(batch, record, topic.agent, topic.last)
+        return batch
+
+    def _sort_readings(self, batch: _Batch, record: Record, agent: str, kind: Kind) -> None:
+        trusted = abs(self._offsets.get(agent, 0.0)) <= CLOCK_LIMIT_SECONDS
+        for reading in decode_readings(kind, decode_envelope(record.payload)).readings:
+            batch.readings.append((kind, reading))
+            if kind == "power":
+                batch.inputs.append(
+                    InputRecord(
+                        reading.device,
+                        reading.time_ms,
+                        reading.values,
+                        record.received_ms,
+                        trusted,
+                    )
+                )
+
+    async def _look(self, url: str, client: CollectorClient) -> None:
+        """A collector's state, once a second; a turn that is missed is skipped."""
+        async for _ in ticks(1.0, self._clock):
+            try:
+                view = await client.state()
+                if self._options.with_collector_metrics:
+                    self._collector_metrics[url] = await client.metrics()
+            except CollectorUnavailable:
+                self._views.pop(url, None)
+                self._collector_metrics.pop(url, None)
+                continue
+            self._views[url] = view
+            for agent in view["agents"]:
+                if agent["clock_offset_seconds"] is not None:
+                    self._offsets[agent["name"]] = agent["clock_offset_seconds"]
+
+    # -- giving out ----------------------------------------------------------------------------
+
+    async def _close_intervals(self) -> None:
+        """Once a second; a turn that is missed is skipped, the next one closes the more."""
+        async for _ in ticks(1.0, self._clock):
+            now = self._clock.now_ms()
+            closing = await self._on_ledger(partial(self._ledger.close_intervals, now))
+            if closing.closed or closing.restated:
+                await self._on_ledger(self._settle)
+
+    async def _publish(self) -> None:
+        """Figures and page, once a second; a turn that is missed is skipped."""
+        async for _ in ticks(1.0, self._clock):
+            now = self._clock.now_ms()
+            figures = self._live.figures(now)
+            self._figures = figures
+            view = CollectorView.merge(list(self._views.values()))
+            frame = make_frame(self._site, figures, self._devices, view, self._ledger_view, now)
+            self._history.add(
+                Point(
+                    figures.instant_ms or now,
+                    {item["id"]: item["power_watts"] for item in frame["sources"]},
+                    frame["load_watts"],
+                    frame["pue"]["value"],
+                    frame["shares"]["renewable"],
+                )
+            )
+            self._page.publish(frame)
+
+    def families(self) -> list[Metric]:
+        """The metrics of this process."""
+        if self._figures is None:
+            return []
+        return families(self._site.id, self._figures, self._ledger_view)
+
+    async def _serve(self) -> None:
+        app = Starlette(
+            routes=[
+                *routes(self._page),
+                Route("/metrics", self._metrics),
+                Route("/healthz", self._healthz),
+                Route("/readyz", self._readyz),
+            ],
+            middleware=[Middleware(SecurityHeaders)],
+        )
+        await serve_http(app, self._options.host, self._options.port, self._page.close)
+
+    async def _metrics(self, _: Request) -> Response:
+        own = generate_latest(self._registry)
+        body = b"".join([own, *(self._collector_metrics[url] for url in self._collector_metrics)])
+        return Response(body, media_type=CONTENT_TYPE_LATEST)
+
+    async def _healthz(self, _: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def _readyz(self, _: Request) -> Response:
+        figures = self._figures
+        if figures is None or figures.instant_ms is None:
+            return PlainTextResponse("no figures yet\n", status_code=503)
+        return PlainTextResponse("ok\n")
+
+
+class _Families(Collector):
+    def __init__(self, accountant: Accountant) -> None:
+        self._accountant = accountant
+
+    def collect(self) -> list[Metric]:
+        return self._accountant.families()
+
+
+async def account(site: Site, options: AccountOptions, clock: Clock) -> None:
+    """Run an accountant until cancelled.
+
+    Raises:
+        sqlite3.Error: the ledger cannot be opened or written.
+        OSError: the port is taken.
+    """
+    await Accountant(site, options, clock).run()

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`rackwatt up`: the whole system on one machine, each part its own process."""
+
+import asyncio
+import json
+import logging
+import platform
+import re
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from rackwatt.collector.roles.children import Command, Family, answers
+from rackwatt.collector.roles.lock import DataLock
+from rackwatt.wire.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+TOKEN_VARIABLE: Final = "RACKWATT_INTERNAL_TOKEN"  # noqa: S105 - a name
+_DRIVER_FILE: Final = Path("/proc/driver/nvidia/version")
+
+
+class UsageProblem(Exception):  # noqa: N818 - the user's, not ours
+    """What was asked for cannot be done as it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What `rackwatt up` was asked for."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 8400
+    broker_url: str | None = None
+    """None: an embedded broker is started."""
+    site_file: Path | None = None
+    """None: the twin simulates a site."""
+    agent_files: Sequence[Path] = ()
+    scenario: str = "default"
+    influx: Sequence[str] = ()
+    """Options of the InfluxDB store, handed to the collector as they are; empty: embedded."""
+    seconds: float | None = None
+    """Stop by itself after so long; None: run until stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The children of a run, in the order in which they start."""
+
+    broker: Command | None
+    twin: Command | None
+    collector: Command
+    accountant: Command
+    agents: Sequence[Command]
+
+    @property
+    def starting(self) -> list[Command]:
+        """In starting order."""
+        first = [item for item in (self.broker, self.twin) if item is not None]
+        return [*first, self.collector, self.accountant, *self.agents]
+
+    @property
+    def stopping(self) -> list[list[Command]]:
+        """In stopping order: those of one list together, sources first."""
+        twin = [] if self.twin is None else [self.twin]
+        broker = [] if self.broker is None else [self.broker]
+        return [list(self.agents), twin, [self.collector], [self.accountant], broker]
+
+
+def free_port() -> int:
+    """A port of the loopback that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _module(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", name, *arguments]
+
+
+def _rackwatt(*arguments: str) -> list[str]:
+    return _module("rackwatt.collector.cli", *arguments)
+
+
+def make_plan(options: UpOptions) -> Plan:
+    """Choose ports, write the configuration files, and say what to start.
+
+    Raises:
+        ConfigErrors: the scenario or the site file is wrong.
+        OSError: the data folder cannot be written.
+    """
+    token = secrets.token_urlsafe(32)
+    environment = {TOKEN_VARIABLE: token}
+    broker_port = free_port() if options.broker_url is None else None
+    broker_url = options.broker_url or f"mqtt://127.0.0.1:{broker_port}"
+    broker = None
+    if broker_port is not None:
+        arguments = _module("rackwatt.collector.roles.broker", "--port", str(broker_port))
+        broker = Command("broker", arguments, port=broker_port)
+    data = options.data.resolve()
+    twin = None
+    if options.site_file is None:
+        site_file, groups = _build_twin(options, data, broker_url)
+        twin = Command("twin", _rackwatt("twin", "run", "--data", str(data)))
+    else:
+        site_file, groups = options.site_file.resolve(), {"agents": list(options.agent_files)}
+    groups["agents-here"] = _local_agents(data, _site_id(site_file), broker_url)
+    collector_port = free_port()
+    collector_url = f"http://127.0.0.1:{collector_port}"
+    collector = Command(
+        "collector",
+        _rackwatt(
+            "collect",
+            *("--site", str(site_file), "--broker", broker_url, "--data", str(data / "collector")),
+            *("--port", str(collector_port), "--backfill", "all", *options.influx),
+        ),
+        environment,
+        collector_port,
+    )
+    accountant = Command(
+        "accountant",
+        _rackwatt(
+            "account",
+            *("--site", str(site_file), "--collector", collector_url),
+            *("--data", str(data / "accountant"), "--host", options.host),
+            *("--port", str(options.port), "--with-collector-metrics"),
+        ),
+        environment,
+        options.port if options.host in {"127.0.0.1", "0.0.0.0", "localhost"} else None,  # noqa: S104
+    )
+    agents = [
+        Command(name, _module("rackwatt.agents.cli", "run", *map(str, files)))
+        for name, files in groups.items()
+        if files
+    ]
+    return Plan(broker, twin, collector, accountant, agents)
+
+
+def _build_twin(
+    options: UpOptions, data: Path, broker_url: str
+) -> tuple[Path, dict[str, list[Path]]]:
+    """Have the twin write the files of its site, in a process of its own.
+
+    Raises:
+        UsageProblem: the scenario is wrong, or the twin is not installed.
+    """
+    arguments = ("--data", str(data), "--scenario", options.scenario, "--broker", broker_url)
+    built = subprocess.run(
+        _rackwatt("twin", "build", *arguments, "--json"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if built.returncode != 0:
+        raise UsageProblem(built.stderr.strip() or "the twin could not be built")
+    kit: dict[str, Any] = json.loads(built.stdout)
+    return Path(kit["site_file"]), {
+        "agents-field": [Path(name) for name in kit["field_agent_files"]],
+        "agents-gpu": [Path(name) for name in kit["node_agent_files"]],
+    }
+
+
+def _site_id(site_file: Path) -> str:
+    from rackwatt.collector.site import load_site
+
+    return load_site(site_file).id
+
+
+def machine_name() -> str:
+    """This machine's name, fit for a topic."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", platform.node()).strip("-._")
+    return (name or "this-machine")[:80]
+
+
+def _local_agents(data: Path, site_id: str, broker_url: str) -> list[Path]:
+    """Agents of this very machine: its host readings, and its GPUs where a driver is loaded."""
+    name = machine_name()
+    sections: dict[str, dict[str, object]] = {f"host-{name}": {"source": "host", "host": {}}}
+    if _DRIVER_FILE.exists():
+        sections[f"gpu-{name}"] = {
+            "source": "nvml",
+            "nvml": {"node": name, "required": False},
+        }
+    files: list[Path] = []
+    for agent, section in sections.items():
+        path = data / "agents" / f"{agent}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        config = {
+            "agent": {
+                "site": site_id,
+                "hall": "site",
+                "name": agent,
+                "node": name,
+                "sample_every": "1s",
+                "send_every": "5s",
+            },
+            "broker": {"url": broker_url},
+            "outbox": {"path": f"{agent}/outbox.db"},
+            **section,
+        }
+        path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        files.append(path)
+    return files
+
+
+async def up(options: UpOptions, clock: Clock, say: Callable[[str], None]) -> None:
+    """Run everything until cancelled, or for `options.seconds`; then stop in order.
+
+    Raises:
+        Busy: the data folder is in use.
+        OSError: `--port` is taken.
+    """
+    if await answers(options.port):
+        raise OSError(f"port {options.port} is taken: choose another with --port")
+    async with DataLock(options.data) as lock:
+        plan = await asyncio.to_thread(make_plan, options)
+        inherit = [] if lock.children is None else [lock.children]
+        family = Family(options.data / "logs", clock, inherit)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                keepers = []
+                for command in plan.starting:
+                    keepers.append(tasks.create_task(family.keep(command), name=command.name))
+                    if command.port is not None and not await family.ready(command):
+                        log = family.log_file(command.name)
+                        _log.error("%s does not answer: see %s", command.name, log)
+                _greet(options, say)
+                try:
+                    await _wait(options.seconds)
+                finally:
+                    await _stop(family, plan, say)
+                    for keeper in keepers:
+                        keeper.cancel()
+        finally:
+            family.close()
+
+
+def _greet(options: UpOptions, say: Callable[[str], None]) -> None:
+    base = f"http://{options.host}:{options.port}"
+    say("Rackwatt is up.")
+    say(f"  operators' page   {base}/")
+    say(f"  public wall       {base}/wall")
+    say(f"  metrics           {base}/metrics")
+    say(f"  state             {options.data}  (logs in {options.data / 'logs'})")
+    say("Ctrl-C stops it; the next start continues where this one ends.")
+
+
+async def _wait(seconds: float | None) -> None:
+    if seconds is None:
+        await asyncio.get_running_loop().create_future()
+    else:
+        await asyncio.sleep(seconds)
+
+
+async def _stop(family: Family, plan: Plan, say: Callable[[str], None]) -> None:
+    """Sources first, so that what they sent last still finds its way."""
+    say("stopping …")
+    family.stop_restarting()
+    for group in plan.stopping:
+        await asyncio.gather(*(family.stop(command.name) for command in group))
+    say("stopped; nothing is left running.")
