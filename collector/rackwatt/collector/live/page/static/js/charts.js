@@ -6,6 +6,7 @@ import { write } from "./format.js";
 
 const SOURCES = ["pv", "wind", "hydro", "battery", "genset", "grid", "unknown"];
 const HOUR_MS = 3600 * 1000;
+const LEAST_MS = 300 * 1000;
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -101,7 +102,9 @@ export class Charts {
   draw() {
     if (this.points.length === 0) return;
     const end = this.points.at(-1).time;
-    const window_ = { min: end - HOUR_MS, max: end };
+    // A young site fills its chart: the hour grows from five minutes.
+    const first = Math.min(this.points[0].time, end - LEAST_MS);
+    const window_ = { min: Math.max(first, end - HOUR_MS), max: end };
     // A source that gave nothing all hour takes no room in the legend.
     const present = SOURCES.map((id, index) => this.points.some((p) => p.sources[index] > 0));
     const series = SOURCES.map((id, index) => ({
