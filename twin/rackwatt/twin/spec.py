@@ -61,8 +61,8 @@ class SiteSpec(_Strict):
 class PvSpec(_Strict):
     """Panels on a fixed tilt behind an inverter."""
 
-    peak_watts: Watts = 190_000.0
-    inverter_watts: Watts = 160_000.0
+    peak_watts: Watts = 150_000.0
+    inverter_watts: Watts = 130_000.0
     tilt_degrees: float = Field(default=25.0, ge=0, le=90)
     azimuth_degrees: float = Field(default=180.0, ge=0, le=360)
 
@@ -73,7 +73,7 @@ class WindSpec(_Strict):
     The default mean speed is that of the windy coast of the Strait of Gibraltar.
     """
 
-    rated_watts: Watts = 90_000.0
+    rated_watts: Watts = 50_000.0
     turbine: str = "E-53/800"
     """A type in windpowerlib's library of power curves."""
     hub_height_meters: float = Field(default=60.0, gt=0, le=300)
