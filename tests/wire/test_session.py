@@ -2,10 +2,12 @@
 """The MQTT session against a real broker: who acknowledges what, and what survives."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import pytest
@@ -332,6 +334,59 @@ async def test_a_batch_is_what_came_while_the_one_before_was_handled(mosquitto: 
         await until(lambda: client._queue.qsize() == 30)
         go_on.set()
         await until(lambda: sizes == [1, 30])
+
+
+async def test_it_ends_when_cancelled_whatever_it_is_doing(mosquitto: Mosquitto) -> None:
+    """A cancellation that coincides with the end of connecting must not get lost."""
+    for steps in range(60):
+        agent = session(mosquitto.url, "agent", Inbox(), TOPIC)
+        task = asyncio.ensure_future(agent.run())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=5.0)
+        assert done
+        assert task.cancelled()
+
+
+async def test_a_cancellation_that_the_library_swallows_still_ends_it(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = session(mosquitto.url, "agent", Inbox(), TOPIC)
+    real = aiomqtt.Client.subscribe
+
+    async def subscribe(client: aiomqtt.Client, *args: Any, **more: Any) -> Any:
+        granted = await real(client, *args, **more)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        return granted
+
+    monkeypatch.setattr(aiomqtt.Client, "subscribe", subscribe)
+    task = asyncio.ensure_future(agent.run())
+    done, _ = await asyncio.wait([task], timeout=5.0)
+    assert done
+    assert task.cancelled()
+
+
+async def test_it_ends_though_leaving_fails(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library's time-out takes the place of the cancellation that it was ending for."""
+    real = aiomqtt.Client.__aexit__
+
+    async def leave(client: aiomqtt.Client, *error: Any) -> None:
+        await real(client, *error)
+        raise aiomqtt.MqttError("Operation timed out")
+
+    monkeypatch.setattr(aiomqtt.Client, "__aexit__", leave)
+    agent = session(mosquitto.url, "agent", Inbox(), TOPIC)
+    task = asyncio.ensure_future(agent.run())
+    await agent.connected.wait()
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=5.0)
+    assert done
+    assert task.cancelled()
 
 
 async def test_what_a_handler_raises_ends_the_session(mosquitto: Mosquitto) -> None:

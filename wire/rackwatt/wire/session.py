@@ -31,6 +31,7 @@ _KEEPALIVE_SECONDS: Final = 20
 _CONNECT_SECONDS: Final = 10.0
 _STABLE_SECONDS: Final = 10.0
 """A connection that lasted this long resets the back-off."""
+_LEAVE_SECONDS: Final = 1.0
 _REFUSED: Final = 0x80
 """From here on, the code of a subscription says that it failed."""
 
@@ -158,6 +159,7 @@ class Session:
         self._clock = clock
         self._backoff = backoff or Backoff()
         self._client: aiomqtt.Client | None = None
+        self._entered = asyncio.Event()
         self._waiting: set[asyncio.Timeout] = set()
         self.number = 0
         """Grows with each connection, also over restarts: milliseconds at connecting."""
@@ -168,8 +170,15 @@ class Session:
         """Keep the session up until cancelled."""
         while True:
             started = self._clock.monotonic()
+            self._entered.clear()
+            connection = asyncio.create_task(self._connection(), name="mqtt-connection")
             try:
-                await self._connection()
+                await asyncio.wait([connection])
+            except asyncio.CancelledError:
+                await self._end(connection)
+                raise
+            try:
+                connection.result()
             except* (aiomqtt.MqttError, OSError) as group:
                 reason = group.exceptions[0]
                 while isinstance(reason, BaseExceptionGroup):
@@ -181,11 +190,27 @@ class Session:
             self.reconnects += 1
             await asyncio.sleep(self._backoff.next())
 
+    async def _end(self, connection: asyncio.Task[None]) -> None:
+        """End a connection, however hard the library clings to it.
+
+        It loses a cancellation where its own time-out or, before Python 3.12, its own success
+        comes at the same moment: hence a task of its own, which is cancelled until it ends.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await self._entered.wait()  # half a connection cannot be taken back
+        while not connection.done():
+            connection.cancel()
+            await asyncio.wait([connection], timeout=_LEAVE_SECONDS)
+        if not connection.cancelled() and (error := connection.exception()) is not None:
+            _log.debug("broker: %s while leaving", error)
+
     async def _connection(self) -> None:
         self.number = max(self._clock.now_ms(), self.number + 1)
         client = self._new_client()
         try:
             async with client:
+                self._entered.set()
                 await self._subscribe(client)
                 self._client = client
                 self.connected.set()
@@ -194,8 +219,12 @@ class Session:
                     if self._on_connect is not None:
                         tasks.create_task(self._greet(self._on_connect), name="mqtt-connect")
         finally:
+            self._entered.set()
             self._client = None
             self.connected.clear()
+            if client._client.socket() is not None:  # noqa: SLF001
+                # Left open by a time-out: a late answer must not make a second client of us.
+                client._client._sock_close()  # noqa: SLF001
             for limit in self._waiting:  # their acknowledgements will not come any more
                 if not limit.expired():
                     limit.reschedule(0.0)
