@@ -12,7 +12,8 @@ ARGS ?=
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: $(VENV)/.ready assets ## Start everything on this machine and print the page's address
+run: $(VENV)/.ready ## Start everything on this machine and print the page's address
+	-@scripts/build-assets
 	@exec $(BIN)/rackwatt up --data $(DATA) --port $(PORT) $(ARGS)
 
 test: $(VENV)/.ready assets servers ## Run all tests, with real servers
@@ -27,7 +28,6 @@ check: $(VENV)/.ready ## Format, lint, types, structure, generated files: exactl
 	@$(BIN)/mypy
 	@PYTHONPATH=wire:agents:collector:twin $(BIN)/lint-imports
 	@$(BIN)/python scripts/generate.py --check
-	@$(BIN)/python scripts/check_tree.py
 
 fmt: $(VENV)/.ready ## Format the code and write the generated files
 	@$(BIN)/ruff format .

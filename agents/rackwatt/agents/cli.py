@@ -92,6 +92,7 @@ def _load_all(paths: Sequence[Path]) -> list[Loaded]:
 def _check(loaded: Sequence[Loaded]) -> int:
     for item in loaded:
         agent = item.config.agent
+        item.create_source()  # no I/O: finds what is wrong in a register map of one's own
         print(
             f"{item.path}: ok: agent {agent.name} of {agent.site}/{agent.hall}, "
             f"source {item.config.source}, samples every {agent.sample_every:g} s, "

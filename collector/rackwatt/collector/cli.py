@@ -6,12 +6,13 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable, Coroutine
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from rackwatt.collector.roles.up import TOKEN_VARIABLE, UpOptions, up
+from rackwatt.collector.roles.up import TOKEN_VARIABLE, UpOptions, UsageProblem, up
 from rackwatt.collector.service import configure_logging, run_until_stopped
 from rackwatt.collector.site.cli import site_app
 from rackwatt.collector.store.cli import store_app
@@ -22,6 +23,7 @@ from rackwatt.wire.config import ConfigErrors, parse_duration
 app = typer.Typer(
     name="rackwatt",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
@@ -32,6 +34,17 @@ app = typer.Typer(
 )
 app.add_typer(site_app, name="site")
 app.add_typer(store_app, name="store")
+
+
+def _add_groups() -> None:
+    """Add the command groups that installed rooms bring; one whose extra is missing stays away."""
+    for group in entry_points(group="rackwatt.commands"):
+        try:
+            app.add_typer(group.load(), name=group.name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and error.name.startswith("rackwatt"):
+                raise
+
 
 T = TypeVar("T")
 
@@ -70,6 +83,9 @@ def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         for error in _leaves(group):
             if isinstance(error, ConfigErrors):
                 typer.echo(str(error), err=True)
+                raise typer.Exit(2) from None
+            if isinstance(error, UsageProblem):
+                typer.echo(f"rackwatt: {error}", err=True)
                 raise typer.Exit(2) from None
             if not isinstance(error, OSError | sqlite3.Error | RuntimeError):
                 raise
@@ -265,6 +281,7 @@ def main() -> None:
     if sys.platform == "win32":
         typer.echo("rackwatt runs on Linux and macOS", err=True)
         sys.exit(2)
+    _add_groups()
     app()
 
 

@@ -69,8 +69,16 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve_http(app: Starlette, host: str, port: int) -> None:
-    """Serve `app` until cancelled; open streams are cut.
+async def serve_http(
+    app: Starlette, host: str, port: int, on_stop: Callable[[], None] = lambda: None
+) -> None:
+    """Serve `app` until cancelled; what is still open a second later is cut.
+
+    Args:
+        app: the application.
+        host: address to listen on.
+        port: port to listen on.
+        on_stop: called first when it is time to stop: ends open streams.
 
     Raises:
         OSError: the address is taken.
@@ -90,6 +98,7 @@ async def serve_http(app: Starlette, host: str, port: int) -> None:
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
+            on_stop()
             server.should_exit = True
             await task
             raise

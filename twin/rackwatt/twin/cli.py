@@ -2,14 +2,18 @@
 """`rackwatt twin`: build, run and question the simulated site, and break it on purpose."""
 
 import asyncio
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from rackwatt.twin.control import clear, inject
+from rackwatt.twin.faults import FaultError
 from rackwatt.twin.kit import build, load_kit
 from rackwatt.twin.spec import load_spec
 from rackwatt.twin.truth import latest, true_pue, truth_at
@@ -87,3 +91,38 @@ def truth_command(
         answer["pue_since"] = true_pue(data, since, line["time_ms"])
     json.dump(answer, sys.stdout, indent=1)
     typer.echo()
+
+
+@app.command("break")
+def break_command(
+    fault: Annotated[str, typer.Argument(help="dead, exception, stuck, reset, gpu_lost, xid …")],
+    target: Annotated[str, typer.Argument(help="A device of the site file, or node/index.")],
+    data: DataFolder = Path("data"),
+    seconds: Annotated[float | None, typer.Option(min=0, help="Mend it after so long.")] = None,
+    value: Annotated[float | None, typer.Option(help="Of faults that take one.")] = None,
+) -> None:
+    """Break something of the running twin: a meter, a PDU, a GPU."""
+    with _talking():
+        inject(data, fault, target, seconds, value)
+    typer.echo(f"{fault} on {target}")
+
+
+@app.command("mend")
+def mend_command(
+    fault: Annotated[str | None, typer.Argument(help="Only this kind of fault.")] = None,
+    target: Annotated[str | None, typer.Argument(help="Only on this device.")] = None,
+    data: DataFolder = Path("data"),
+) -> None:
+    """Mend what was broken; without arguments everything."""
+    with _talking():
+        count = clear(data, fault, target)
+    typer.echo(f"{count} faults mended")
+
+
+@contextlib.contextmanager
+def _talking() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, FaultError) as error:
+        typer.echo(f"rackwatt: {error}", err=True)
+        raise typer.Exit(2) from None

@@ -356,5 +356,6 @@ class _AgentWriter:
             "node": node,
             "binding": "rackwatt.twin.nvml:open_node",
             "binding_argument": f"{gpu_file}#{node}",
+            "required": False,  # an agent may start before the twin has written its first values
         }
         return self._write(node, hall, ("1s", "10s"), "nvml", section)

@@ -20,7 +20,7 @@ from rackwatt.twin.state import load
 from rackwatt.twin.world import Almanac
 from rackwatt.twin.world.almanac import child_command, child_input
 from rackwatt.wire.clock import SYSTEM_CLOCK, Clock
-from rackwatt.wire.lifeline import parent_gone
+from rackwatt.wire.lifeline import parent_gone, supervised
 
 _log = logging.getLogger(__name__)
 
@@ -164,8 +164,9 @@ async def main(spec: TwinSpec, kit: Kit, clock: Clock = SYSTEM_CLOCK, speed: flo
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
-        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    # Ctrl-C reaches the whole process group: under a supervisor, that one says when to stop.
+    loop.add_signal_handler(signal.SIGINT, stop.set if not supervised() else lambda: None)
     orphaned = loop.create_task(parent_gone(), name="lifeline")
     orphaned.add_done_callback(lambda _: stop.set())
     try:

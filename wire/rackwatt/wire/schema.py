@@ -49,7 +49,7 @@ def model_schema(model: type[BaseModel], name: str) -> dict[str, Any]:
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Every schema, by the last part of its topic."""
-    found = {kind: message_schema(kind) for kind in KINDS}
+    found: dict[str, dict[str, Any]] = {kind: message_schema(kind) for kind in KINDS}
     return {
         **found,
         STATUS: model_schema(Status, STATUS),

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from rackwatt.agents.modbus.points import put
-from rackwatt.agents.modbus.units import CURRENT_UNITS, UNITS
+from rackwatt.agents.points import put
 from rackwatt.agents.snmp.schema import AsnType, FieldMap, MapFile
+from rackwatt.agents.units import CURRENT_UNITS, UNITS
 from rackwatt.wire.config import ConfigError, ConfigErrors, Document, load_document, nearest
 from rackwatt.wire.inventory import Register
 from rackwatt.wire.readings import FIELDS, FieldSpec, Quality

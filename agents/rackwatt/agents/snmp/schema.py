@@ -44,7 +44,7 @@ class FieldMap(_Strict):
     type: AsnType = "integer"
     """`text` for a number written as text; a device may give any of the types."""
     unit: str
-    """The device's unit (see `rackwatt.agents.modbus.units`)."""
+    """The device's unit (see `rackwatt.agents.units`)."""
     scale: float = Field(default=1.0, gt=0)
     decimals_oid: Oid | None = None
     """An object with the number of decimal digits: value = number / 10**it. Read once."""

@@ -23,18 +23,18 @@ class CollectorClient:
     """
 
     def __init__(self, url: str, token: str, client: httpx.AsyncClient) -> None:
-        self._url = url.rstrip("/")
+        self.url = url.rstrip("/")
         self._headers = {"authorization": f"Bearer {token}"}
         self._client = client
 
     async def _get(self, path: str, timeout: float) -> httpx.Response:
         try:
             response = await self._client.get(
-                f"{self._url}{path}", headers=self._headers, timeout=timeout
+                f"{self.url}{path}", headers=self._headers, timeout=timeout
             )
             response.raise_for_status()
         except httpx.HTTPError as error:
-            raise CollectorUnavailable(f"collector {self._url}{path}: {error!r}") from error
+            raise CollectorUnavailable(f"collector {self.url}{path}: {error!r}") from error
         return response
 
     async def identity(self) -> str:
@@ -55,7 +55,7 @@ class CollectorClient:
         try:
             return list(frames.unpack(response.content))
         except ValueError as error:
-            raise CollectorUnavailable(f"collector {self._url}: {error}") from error
+            raise CollectorUnavailable(f"collector {self.url}: {error}") from error
 
     async def state(self) -> dict[str, Any]:
         """Agents, nodes and data quality.

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from rackwatt.collector.accounting.battery import initial
+from rackwatt.collector.accounting.battery import BatteryState, initial
 from rackwatt.collector.ingest.spool import Record
 from rackwatt.collector.ledger import (
     InputRecord,
@@ -38,6 +38,7 @@ from rackwatt.collector.live.history import History, Point
 from rackwatt.collector.live.metrics import families
 from rackwatt.collector.live.page import LivePage, SecurityHeaders, routes
 from rackwatt.collector.live.spoolclient import CollectorClient, CollectorUnavailable
+from rackwatt.collector.roles.collect import SPOOL_READ_MESSAGES
 from rackwatt.collector.service import serve_http
 from rackwatt.collector.site import Site
 from rackwatt.wire.backoff import Backoff
@@ -53,6 +54,8 @@ T = TypeVar("T")
 
 CLOCK_LIMIT_SECONDS: Final = 60.0
 """Readings of an agent whose clock is off by more are kept, but not booked until released."""
+FIRST_READ_SECONDS: Final = 30.0
+"""So long after the start, intervals close whether every collector was read or not."""
 _WARM_UP_MS: Final = 20 * 60_000
 _POLL_PAUSE_SECONDS: Final = 0.2
 """Between two readings of a spool: makes batches, costs a tenth of the allowed delay."""
@@ -79,6 +82,14 @@ class _Batch:
     readings: list[tuple[Kind, ReceivedReading]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What the ledger has closed."""
+
+    battery: tuple[BatteryState, int] | None
+    view: LedgerView
+
+
 class Accountant:
     """Books what the collectors received, and knows the figures of now.
 
@@ -103,6 +114,8 @@ class Accountant:
         self._views: dict[str, dict[str, Any]] = {}
         self._collector_metrics: dict[str, bytes] = {}
         self._ledger_view = LedgerView()
+        self._read: dict[str, int | None] = {}
+        self._started = clock.monotonic()
         self._figures: Figures | None = None
         self._page = LivePage(history=self._history.as_dict)
         self._registry = CollectorRegistry()
@@ -152,7 +165,7 @@ class Accountant:
             self._live.registers(device, registers)
         for device, time_ms, values in recent_inputs(path, now - _WARM_UP_MS):
             self._live.observe(device, time_ms, values)
-        self._settle()
+        self._settle(self._settled())
 
     def _close(self) -> None:
         self._ledger.close()
@@ -160,14 +173,18 @@ class Accountant:
     def _cursor(self, spool: str) -> int:
         return self._ledger.cursor(spool) or 0
 
-    def _settle(self) -> None:
-        """Take over what the ledger has closed."""
-        state = self._ledger.battery_state()
-        if state is not None:
-            self._live.seed(*state)
-        self._ledger_view = LedgerView(
-            self._ledger.closed_through_ms(), self._ledger.restatements()
+    def _settled(self) -> _Settled:
+        """What the ledger has closed; on the ledger's thread."""
+        return _Settled(
+            self._ledger.battery_state(),
+            LedgerView(self._ledger.closed_through_ms(), self._ledger.restatements()),
         )
+
+    def _settle(self, settled: _Settled) -> None:
+        """Go on from what the ledger has closed; on the event loop."""
+        if settled.battery is not None:
+            self._live.seed(*settled.battery)
+        self._ledger_view = settled.view
 
     # -- taking in -----------------------------------------------------------------------------
 
@@ -179,12 +196,15 @@ class Accountant:
                 after = await self._on_ledger(partial(self._cursor, name))
                 while True:
                     records = await client.spool(after)
+                    behind = len(records) >= SPOOL_READ_MESSAGES
+                    self._read[client.url] = records[-1].received_ms if behind else None
                     backoff.reset()
                     if records:
                         after = records[-1].id
                         await self._take(records, name)
                     await asyncio.sleep(_POLL_PAUSE_SECONDS)
             except CollectorUnavailable as error:
+                self._read[client.url] = None
                 wait = backoff.next()
                 _log.warning("%s; trying again in %.1f s", error, wait)
                 await asyncio.sleep(wait)
@@ -257,9 +277,23 @@ class Accountant:
         """Once a second; a turn that is missed is skipped, the next one closes the more."""
         async for _ in ticks(1.0, self._clock):
             now = self._clock.now_ms()
-            closing = await self._on_ledger(partial(self._ledger.close_intervals, now))
+            horizon = self._horizon(now)
+            if horizon is None:
+                continue
+            closing = await self._on_ledger(partial(self._ledger.close_intervals, horizon))
             if closing.closed or closing.restated:
-                await self._on_ledger(self._settle)
+                self._settle(await self._on_ledger(self._settled))
+
+    def _horizon(self, now: int) -> int | None:
+        """Up to when intervals may close: now, or what has been read of a spool's backlog.
+
+        Closing by the clock while a backlog is read would book incomplete intervals, only to
+        restate them a moment later. A collector that is away holds up nothing.
+        """
+        if len(self._read) < len(self._options.collectors):
+            started = self._clock.monotonic() - self._started
+            return None if started < FIRST_READ_SECONDS else now
+        return min([now, *(at for at in self._read.values() if at is not None)])
 
     async def _publish(self) -> None:
         """Figures and page, once a second; a turn that is missed is skipped."""

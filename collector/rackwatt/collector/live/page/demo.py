@@ -126,7 +126,6 @@ def _machine(time_ms: int) -> dict[str, Any]:
             "power_watts": 511_000 + 26_000 * _wave(time_ms, 137),
             "utilization": 0.86 + 0.05 * _wave(time_ms, 137),
             "temperature_max_celsius": 71.4 + 1.2 * _wave(time_ms, 90),
-            "energy_wh": 4_812_000 + (time_ms % HOUR_MS) / HOUR_MS * 511_000,
             "simulated": 128,
         },
         "hosts": [host],

@@ -9,8 +9,8 @@ from typing import Final, Literal
 
 from rackwatt.agents.modbus import words
 from rackwatt.agents.modbus.schema import FieldMap, Function, MapFile
-from rackwatt.agents.modbus.units import CURRENT_UNITS, UNITS
 from rackwatt.agents.modbus.words import NumberType, WordOrder
+from rackwatt.agents.units import CURRENT_UNITS, UNITS
 from rackwatt.wire.inventory import Register
 from rackwatt.wire.readings import FIELDS, FieldSpec, Quality
 

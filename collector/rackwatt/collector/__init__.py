@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The collector and everything that lives behind it."""
