@@ -87,13 +87,10 @@ class Replays:
         self._watch.age(now)
         asks: list[Ask] = []
         losses: list[Loss] = []
+        self._close()
         busy = sum(not opened.stalled for opened in self._open.values())
         for agent in self._watch:
             opened = self._open.get(agent.name)
-            done = opened is not None and not self._missing(agent, opened.request)
-            if done or not agent.online:  # who is away cannot answer, and must hold up no one
-                self._open.pop(agent.name, None)
-                opened = None
             if not agent.online or spool_ratio > SPOOL_FULL_RATIO:
                 continue
             if opened is None:
@@ -107,6 +104,16 @@ class Replays:
                 asks.append(ask)
                 busy += opened is None
         return asks, losses
+
+    def _close(self) -> None:
+        """Forget what was answered, and those who are away: they must hold up no one."""
+        self._open = {
+            name: opened
+            for name, opened in self._open.items()
+            if (agent := self._watch.get(name)) is not None
+            and agent.online
+            and self._missing(agent, opened.request)
+        }
 
     def _ask(self, agent: AgentWatch, opened: _Open | None, now: float) -> Ask | None:
         for number, epoch in sorted(agent.epochs.items()):
