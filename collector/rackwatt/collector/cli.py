@@ -16,7 +16,7 @@ from rackwatt.collector.roles.up import TOKEN_VARIABLE, UpOptions, UsageProblem,
 from rackwatt.collector.service import configure_logging, run_until_stopped
 from rackwatt.collector.site.cli import site_app
 from rackwatt.collector.store.cli import store_app
-from rackwatt.collector.store.open import RAW_BUCKET
+from rackwatt.collector.store.open import RAW_BUCKET, TokenError, read_token
 from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.config import ConfigErrors, parse_duration
 
@@ -115,6 +115,15 @@ def _token() -> str:
     return token
 
 
+def _checked_token(file: Path | None) -> None:
+    """Say at once, and not in a child's log, that InfluxDB's token is missing."""
+    try:
+        read_token(file)
+    except TokenError as error:
+        typer.echo(f"rackwatt: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
 @app.command("up")
 def up_command(
     data: Annotated[Path, typer.Option(help="Folder for all state; continued next time.")] = Path(
@@ -152,6 +161,7 @@ def up_command(
     configure_logging(verbose=verbose)
     store: list[str] = []
     if influx is not None:
+        _checked_token(influx_token_file)
         store = ["--influx", influx, "--influx-org", influx_org, "--influx-bucket", influx_bucket]
         if influx_token_file is not None:
             store += ["--influx-token-file", str(influx_token_file.resolve())]
@@ -201,7 +211,7 @@ def collect_command(
     """Take readings from MQTT: check, keep durably, acknowledge, store, ask for what is missing."""
     from rackwatt.collector.roles.collect import CollectOptions, collect
     from rackwatt.collector.site import load_site
-    from rackwatt.collector.store import EmbeddedSpec, InfluxSpec, TokenError, open_store
+    from rackwatt.collector.store import EmbeddedSpec, InfluxSpec, open_store
     from rackwatt.wire.session import BrokerSettings
 
     configure_logging(verbose=verbose)
@@ -218,11 +228,8 @@ def collect_command(
     spec: EmbeddedSpec | InfluxSpec = EmbeddedSpec(data / "store")
     if influx is not None:
         spec = InfluxSpec(influx, influx_org, influx_bucket, token_file=influx_token_file)
-    try:
-        store = open_store(spec)
-    except TokenError as error:
-        typer.echo(f"rackwatt: {error}", err=True)
-        raise typer.Exit(2) from None
+        _checked_token(influx_token_file)
+    store = open_store(spec)
     seconds = {"none": 0.0, "all": None}.get(backfill, -1.0)
     options = CollectOptions(
         broker=settings,

@@ -21,6 +21,12 @@ SINKS: Final = (
     "it", "cooling", "losses", "other", "campus", "charge", "export", "unmetered",
 )  # fmt: skip
 
+QUALITY: Final = (
+    "missing", "lost", "recovered", "rejected", "dead_letters", "spool_bytes", "store_up",
+    "points_stored",
+)  # fmt: skip
+"""What the collectors tell of data quality; None while none of them answers."""
+
 State = Literal["starting", "live", "stale"]
 
 
@@ -93,6 +99,7 @@ def make_frame(
         "agents": list(collectors.agents),
         "nodes": {"total": collectors.nodes_total, "online": collectors.nodes_online},
         "quality": {
+            **dict.fromkeys(QUALITY),
             **collectors.quality,
             "completeness": figures.completeness,
             "residual_ratio": figures.residual_ratio,

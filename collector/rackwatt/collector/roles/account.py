@@ -56,6 +56,8 @@ CLOCK_LIMIT_SECONDS: Final = 60.0
 """Readings of an agent whose clock is off by more are kept, but not booked until released."""
 FIRST_READ_SECONDS: Final = 30.0
 """So long after the start, intervals close whether every collector was read or not."""
+VIEW_SECONDS: Final = 5.0
+"""A collector that does not answer for so long is shown as away."""
 _WARM_UP_MS: Final = 20 * 60_000
 _POLL_PAUSE_SECONDS: Final = 0.2
 """Between two readings of a spool: makes batches, costs a tenth of the allowed delay."""
@@ -257,15 +259,18 @@ class Accountant:
 
     async def _look(self, url: str, client: CollectorClient) -> None:
         """A collector's state, once a second; a turn that is missed is skipped."""
+        seen = self._clock.monotonic()
         async for _ in ticks(1.0, self._clock):
             try:
                 view = await client.state()
                 if self._options.with_collector_metrics:
                     self._collector_metrics[url] = await client.metrics()
             except CollectorUnavailable:
-                self._views.pop(url, None)
-                self._collector_metrics.pop(url, None)
+                if self._clock.monotonic() - seen > VIEW_SECONDS:
+                    self._views.pop(url, None)
+                    self._collector_metrics.pop(url, None)
                 continue
+            seen = self._clock.monotonic()
             self._views[url] = view
             for agent in view["agents"]:
                 if agent["clock_offset_seconds"] is not None:
