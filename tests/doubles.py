@@ -62,7 +62,7 @@ class FakePlaces:
     """A site with two halls; agents that the site file names."""
 
     id: str = "demo"
-    hall_ids: Sequence[str] = ("hall-a", "hall-b")
+    halls_ids: Sequence[str] = ("hall-a", "hall-b")
     agents: dict[str, str] = field(default_factory=lambda: {"snmp-a": "hall-a", "meters": "site"})
 
     def hall_of_agent(self, agent: str) -> str | None:

@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 
 import httpx
@@ -97,7 +98,18 @@ async def stream(_: Request) -> Response:
 APP = Starlette(routes=[Route("/", hello), Route("/stream", stream)])
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def _no_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return False
+    except OSError:
+        return True
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", pytest.param("::1", marks=pytest.mark.skipif(_no_ipv6(), reason="no IPv6"))],
+)
 async def test_it_serves_and_asks_for_the_token(host: str) -> None:
     port = free_port()
     task = asyncio.ensure_future(serve_http(APP, host, port))

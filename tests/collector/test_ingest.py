@@ -1,0 +1,428 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ingest, batch by batch: what is kept, refused, counted, and when it is acknowledged."""
+
+import asyncio
+import json
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from doubles import FakePlaces, until
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rackwatt.collector.ingest.ingest import OWNER_SECONDS, Ingest
+from rackwatt.collector.ingest.spool import ACCOUNTANT, STORE, Batch, Spool
+from rackwatt.wire.backoff import Backoff
+from rackwatt.wire.clock import ManualClock
+from rackwatt.wire.codec import Reason, decode_envelope
+from rackwatt.wire.session import BrokerSettings, Received
+
+ROOT = "rackwatt/v1/demo/hall-a/snmp-a"
+EPOCH = 1_790_000_000_000 * 4096
+
+
+class Bench:
+    """An ingest over a spool of its own; acknowledgements are noted and not sent."""
+
+    def __init__(self, path: Path, *, max_bytes: int = 10**8) -> None:
+        self.path = path
+        self.clock = ManualClock()
+        self.spool = Spool(path, max_bytes=max_bytes, clock=self.clock)
+        self.acknowledged: list[Received] = []
+
+    async def start(self) -> "Bench":
+        watches = await self.spool.start()
+        broker = BrokerSettings(url="mqtt://127.0.0.1:1")
+        self.ingest = Ingest(broker, FakePlaces(), self.spool, self.clock, backfill_seconds=None)
+        self.ingest.watch.restore(watches)
+        self.ingest.session.ack = self._ack  # type: ignore[method-assign]
+        return self
+
+    def _ack(self, messages: Iterable[Received]) -> None:
+        self.acknowledged += messages
+
+    async def take(self, *messages: Received) -> None:
+        await self.ingest._on_batch(messages)
+
+    async def kept(self) -> list[tuple[str, bytes]]:
+        return [(record.topic, record.payload) for record in await self.spool.read(0, 999)]
+
+    def letters(self) -> list[tuple[str, str]]:
+        connection = sqlite3.connect(self.path)
+        try:
+            query = "SELECT reason, detail FROM deadletters ORDER BY id"
+            return connection.execute(query).fetchall()
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    made = await Bench(tmp_path / "spool.db").start()
+    yield made
+    await made.spool.aclose()
+
+
+def received(topic: str, payload: bytes, *, retain: bool = False) -> Received:
+    return Received(topic, payload, retain, 1, 1, 1)
+
+
+def message(
+    seq: int, *readings: dict[str, Any], topic: str = f"{ROOT}/power", epoch: int = EPOCH
+) -> Received:
+    given = readings or ({"device": "m1", "power_watts": float(seq)},)
+    body = {"epoch": epoch, "seq": seq, "time": 1_790_000_000_000, "readings": given}
+    return received(topic, json.dumps(body).encode())
+
+
+def status(
+    sent: int, *, oldest: int = 1, state: str = "online", retain: bool = False, late_ms: int = 0
+) -> Received:
+    epochs = [{"epoch": EPOCH, "oldest": oldest, "last": max(sent, oldest - 1),
+               "sent_through": sent}]  # fmt: skip
+    body = {
+        "state": state,
+        "session": 1,
+        "time": ManualClock().now_ms() - late_ms,
+        "epochs": epochs,
+    }
+    return received(f"{ROOT}/status", json.dumps(body).encode(), retain=retain)
+
+
+async def test_a_batch_is_kept_as_received_and_then_acknowledged(bench: Bench) -> None:
+    messages = [message(1), message(2), message(3)]
+    await bench.take(*messages)
+    assert await bench.kept() == [(item.topic, item.payload) for item in messages]
+    assert bench.acknowledged == messages
+    assert bench.ingest.counts.messages == {"power": 3}
+
+
+async def test_a_message_that_comes_again_is_recognised_and_acknowledged(bench: Bench) -> None:
+    await bench.take(message(1), message(1))
+    await bench.take(message(1))
+    assert len(await bench.kept()) == 1
+    assert len(bench.acknowledged) == 3
+    assert bench.ingest.counts.duplicates == 2
+
+
+@pytest.mark.parametrize(
+    ("topic", "reason"),
+    [
+        ("rackwatt/v1/demo/hall-a/power", Reason.BAD_TOPIC),
+        ("rackwatt/v1/demo/hall-a/snmp-a/volts", Reason.BAD_TOPIC),
+        ("rackwatt/v1/other/hall-a/snmp-a/power", Reason.WRONG_SITE),
+        ("rackwatt/v1/demo/hall-b/snmp-a/power", Reason.WRONG_HALL),
+        ("rackwatt/v1/demo/site/snmp-a/power", Reason.WRONG_HALL),
+        ("rackwatt/v1/demo/hall-z/stranger/power", Reason.WRONG_HALL),
+        ("rackwatt/v1/demo/hall-a/meters/status", Reason.WRONG_HALL),
+    ],
+)
+async def test_who_speaks_from_elsewhere_is_refused(
+    bench: Bench, topic: str, reason: Reason
+) -> None:
+    bad, good = message(1, topic=topic), message(1)
+    await bench.take(bad, good)
+    assert await bench.kept() == [(good.topic, good.payload)]
+    assert bench.acknowledged == [bad, good]
+    assert bench.ingest.counts.rejected == {reason: 1}
+    ((kept, detail),) = bench.letters()
+    assert kept == reason
+    assert detail
+    assert bench.spool.deadletters == 1
+
+
+async def test_an_agent_that_the_site_file_does_not_name_may_speak_from_a_known_hall(
+    bench: Bench,
+) -> None:
+    for topic in ("rackwatt/v1/demo/hall-b/node-7/gpu", "rackwatt/v1/demo/site/node-8/host"):
+        await bench.take(message(1, {"device": f"{topic}/x", "power_watts": 1.0}, topic=topic))
+    assert len(await bench.kept()) == 2
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"no json", Reason.UNREADABLE),
+        (b"\xff\xfe\x00", Reason.UNREADABLE),
+        (b"[" * 200_000, Reason.UNREADABLE),
+        (b" " * 2_000_000, Reason.TOO_LARGE),
+    ],
+)
+async def test_a_payload_that_cannot_be_read_goes_to_the_dead_letters(
+    bench: Bench, payload: bytes, reason: Reason
+) -> None:
+    bad = received(f"{ROOT}/power", payload)
+    await bench.take(bad, message(1))
+    assert len(await bench.kept()) == 1
+    assert bench.acknowledged[0] is bad
+    assert bench.ingest.counts.rejected == {reason: 1}
+    agent = bench.ingest.watch.get("snmp-a")
+    assert agent is not None
+    assert agent.unreadable == 1
+
+
+async def test_what_is_good_of_a_message_is_kept_and_the_rest_is_named(bench: Bench) -> None:
+    mixed = message(
+        1,
+        {"device": "m1", "power_watts": -5, "voltage_volts": 230, "colour": "red"},
+        {"power_watts": 1.0},
+    )
+    await bench.take(mixed)
+    assert await bench.kept() == [(mixed.topic, mixed.payload)]
+    counts = bench.ingest.counts.rejected
+    assert counts == {Reason.OUT_OF_RANGE: 1, Reason.UNKNOWN_FIELD: 1, Reason.BAD_READING: 1}
+    assert dict(bench.letters())["out_of_range"] == "m1: power_watts is -5"
+
+
+async def test_a_message_of_which_nothing_is_good_still_counts_as_received(bench: Bench) -> None:
+    await bench.take(message(1, {"power_watts": 1.0}))
+    assert await bench.kept() == []
+    await bench.take(status(1))
+    agent = bench.ingest.watch.get("snmp-a")
+    assert agent is not None
+    assert agent.epochs[EPOCH].open_ranges(1) == []
+
+
+async def test_many_rejects_of_one_reason_make_one_short_letter(bench: Bench) -> None:
+    readings = [{"device": f"m{n}", "power_watts": -1} for n in range(100)]
+    await bench.take(message(1, *readings))
+    ((reason, detail),) = bench.letters()
+    assert reason == "out_of_range"
+    assert detail.endswith("; and 95 more")
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        {"device": "\ud800", "power_watts": 1.0},
+        {"device": "m1", "\ud800": 1.0},
+        {"device": "m1", "power_watts": "\ud800"},
+        {"device": "m1", "power_watts": 10**400},
+        {"device": "m1", "quality": {"\ud800": "\ud800"}},
+        {"device": "m1\nm2 power_watts=1", "power_watts": 1.0},
+    ],
+)
+async def test_no_poison_can_stop_the_collector(bench: Bench, reading: dict[str, Any]) -> None:
+    poison = message(1, reading)
+    await bench.take(poison)
+    assert bench.acknowledged == [poison]
+    assert bench.ingest.counts.rejected.total() == 1
+
+
+@settings(
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(
+    st.sampled_from(["power", "event", "status", "inventory", "replay"]),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["epoch", "seq", "time", "readings", "device", "power_watts", "state"]
+                ),
+                inner,
+            )
+        ),
+        max_leaves=10,
+    ),
+)
+async def test_any_json_is_taken_or_refused(bench: Bench, last: str, body: object) -> None:
+    poison = received(f"{ROOT}/{last}", json.dumps(body).encode())
+    await bench.take(poison)
+    assert bench.acknowledged[-1] is poison
+
+
+async def test_a_status_or_inventory_that_makes_no_sense_is_refused(bench: Bench) -> None:
+    await bench.take(
+        received(f"{ROOT}/status", b'{"state": "dead"}'), received(f"{ROOT}/inventory", b"[]")
+    )
+    assert bench.ingest.counts.rejected == {Reason.BAD_STATUS: 1, Reason.BAD_INVENTORY: 1}
+
+
+async def test_an_inventory_is_kept_once_per_version(bench: Bench) -> None:
+    def inventory(version: str) -> Received:
+        body = {"version": version, "time": 1, "devices": [{"device": "m1"}]}
+        return received(f"{ROOT}/inventory", json.dumps(body).encode(), retain=True)
+
+    await bench.take(inventory("a"), inventory("a"))
+    await bench.take(inventory("a"), inventory("b"))
+    assert [json.loads(payload)["version"] for _, payload in await bench.kept()] == ["a", "b"]
+
+
+# -- one device, one agent ----------------------------------------------------------------------
+
+
+OTHER = "rackwatt/v1/demo/site/meters/power"
+
+
+async def test_a_device_of_another_agent_is_refused_and_the_rest_is_kept(bench: Bench) -> None:
+    await bench.take(message(1))
+    both = message(
+        1,
+        {"device": "m1", "power_watts": 9.0},
+        {"device": "m2", "time": 5, "power_watts": 7, "voltage_volts": None,
+         "quality": {"voltage_volts": "timeout"}, "colour": "red"},
+        topic=OTHER,
+    )  # fmt: skip
+    await bench.take(both)
+    _, (topic, payload) = await bench.kept()
+    assert topic == OTHER
+    envelope = decode_envelope(payload)
+    assert (envelope.epoch, envelope.seq) == (EPOCH, 1)
+    assert envelope.readings == [
+        {"device": "m2", "time": 5, "power_watts": 7.0, "voltage_volts": None,
+         "quality": {"voltage_volts": "timeout"}},
+    ]  # fmt: skip
+    assert bench.ingest.counts.rejected[Reason.DEVICE_CONFLICT] == 1
+    assert ("device_conflict", "m1 is reported by 'snmp-a'") in bench.letters()
+    assert bench.acknowledged[-1] is both
+
+
+async def test_a_device_that_was_silent_for_long_may_change_its_agent(bench: Bench) -> None:
+    await bench.take(message(1))
+    bench.clock.advance(OWNER_SECONDS + 1)
+    await bench.take(message(1, topic=OTHER))
+    assert len(await bench.kept()) == 2
+    await bench.take(message(2))
+    assert bench.ingest.counts.rejected == {Reason.DEVICE_CONFLICT: 1}
+
+
+async def test_devices_that_are_gone_are_forgotten(bench: Bench) -> None:
+    await bench.take(*(message(n, {"device": f"d{n}", "power_watts": 1.0}) for n in range(1, 50)))
+    bench.ingest._forget_owners()
+    assert len(bench.ingest._owners) == 49
+    bench.clock.advance(OWNER_SECONDS + 1)
+    bench.ingest._forget_owners()
+    assert bench.ingest._owners == {}
+
+
+# -- gaps ---------------------------------------------------------------------------------------
+
+
+async def test_what_comes_after_it_was_missed_counts_as_recovered(bench: Bench) -> None:
+    await bench.take(status(0), message(1), message(3), status(3))
+    assert bench.ingest.counts.recovered == 0
+    bench.clock.advance(31.0)
+    bench.ingest.watch.age(bench.clock.monotonic())
+    await bench.take(message(2), message(4))
+    assert bench.ingest.counts.recovered == 1
+
+
+async def test_a_loss_is_on_record(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    await bench.take(status(0), message(1))
+    with caplog.at_level(logging.ERROR):
+        await bench.take(status(9, oldest=6))
+    assert "snmp-a: 4 messages lost (evicted)" in caplog.text
+    assert bench.spool.lost == 4
+
+
+async def test_only_a_status_that_is_not_retained_tells_of_clock_and_life(bench: Bench) -> None:
+    await bench.take(status(1, retain=True, late_ms=5_000))
+    agent = bench.ingest.watch.get("snmp-a")
+    assert agent is not None
+    assert (agent.clock_offset_seconds, agent.last_seen_ms, agent.online) == (None, 0, True)
+    await bench.take(status(1, late_ms=2_500))
+    assert agent.clock_offset_seconds == 2.5
+    assert agent.last_seen_ms == bench.clock.now_ms()
+
+
+# -- when the disk refuses ------------------------------------------------------------------------
+
+
+class Broken:
+    """A disk that refuses a number of times."""
+
+    def __init__(self, bench: Bench, failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.failures = failures
+        self.tries = 0
+        self._real = bench.spool.append
+        monkeypatch.setattr(bench.spool, "append", self.append)
+        self._bench = bench
+
+    async def append(self, batch: Batch) -> None:
+        self.tries += 1
+        assert self._bench.acknowledged == []
+        if self.tries <= self.failures:
+            raise sqlite3.OperationalError("database or disk is full")
+        await self._real(batch)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Backoff, "next", lambda _: 0.01)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_nothing_is_acknowledged_before_it_is_on_the_disk(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = Broken(bench, 3, monkeypatch)
+    messages = [message(1), message(2)]
+    await bench.take(*messages)
+    assert disk.tries == 4
+    assert bench.acknowledged == messages
+    assert await bench.kept() == [(item.topic, item.payload) for item in messages]
+    assert "disk is full; nothing is acknowledged meanwhile" in caplog.text
+
+
+@pytest.mark.usefixtures("quick")
+async def test_who_is_stopped_while_the_disk_refuses_acknowledges_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    disk = Broken(bench, 10**9, monkeypatch)
+    task = asyncio.ensure_future(bench.take(message(1)))
+    await until(lambda: disk.tries >= 2)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert bench.acknowledged == []
+    monkeypatch.undo()
+    after = await Bench(bench.path).start()  # killed and started again
+    await after.take(message(1))
+    assert len(await after.kept()) == 1
+    await after.spool.aclose()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_loss_does_not_save_the_watch_before_its_messages(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a crash between the two would leave messages that count as received and are nowhere."""
+    disk = Broken(bench, 10**9, monkeypatch)
+    task = asyncio.ensure_future(bench.take(message(1)))
+    await until(lambda: disk.tries >= 1)
+    monkeypatch.setattr(bench.ingest.session.connected, "is_set", lambda: True)
+    monkeypatch.setattr(bench.ingest.replays, "plan", pytest.fail)
+    asking = asyncio.ensure_future(bench.ingest._ask_again())
+    bench.clock.advance(5.0)
+    await asyncio.sleep(1.1)
+    assert not asking.done()
+    for each in (asking, task):
+        each.cancel()
+    await asyncio.wait([asking, task])
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_full_spool_takes_nothing_until_there_is_room(tmp_path: Path) -> None:
+    bench = await Bench(tmp_path / "small.db", max_bytes=50).start()
+    first, second = message(1), message(2)
+    await bench.take(first)
+    assert bench.spool.full_ratio > 1
+    task = asyncio.ensure_future(bench.take(second))
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    assert bench.acknowledged == [first]
+    for name in (STORE, ACCOUNTANT):
+        bench.spool.passed(name, 1)
+    await bench.spool.trim()
+    async with asyncio.timeout(2):
+        await task
+    assert bench.acknowledged == [first, second]
+    assert len(await bench.kept()) == 1
+    await bench.spool.aclose()
