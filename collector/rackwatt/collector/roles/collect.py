@@ -83,7 +83,7 @@ async def collect(site: Site, store: Store, options: CollectOptions, clock: Cloc
             tasks.create_task(drain.run(), name="drain")
             tasks.create_task(_measure(state, clock), name="measure")
             tasks.create_task(
-                serve_http(door.app(), options.host, options.port),
+                serve_http(door.app(), options.host, options.port, door.close),
                 name="http",
             )
     finally:
@@ -126,6 +126,7 @@ class Door:
         self._spool = spool
         self._ingest = ingest
         self._token = token
+        self._stopping = asyncio.Event()
         self._registry = CollectorRegistry()
         self._registry.register(_Families(state))
 
@@ -174,9 +175,25 @@ class Door:
         # The accountant has booked all up to `after`, durably: that is its cursor.
         self._spool.passed(ACCOUNTANT, min(after, self._spool.last_id))
         if self._spool.last_id <= after:
-            await self._spool.wait(after, _LONG_POLL_SECONDS)
+            await self._wait(after)
         records = await self._spool.read(after, min(limit, SPOOL_READ_MESSAGES))
         return Response(frames.pack(records), media_type=frames.MEDIA_TYPE)
+
+    async def _wait(self, after: int) -> None:
+        """Wait for a message, for the end of the long poll, or for the end of the process."""
+        waiting = [
+            asyncio.create_task(self._spool.wait(after, _LONG_POLL_SECONDS), name="spool-wait"),
+            asyncio.create_task(self._stopping.wait(), name="spool-stop"),
+        ]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    def close(self) -> None:
+        """Let long polls answer with what there is, so that the server can stop."""
+        self._stopping.set()
 
     async def _internal_state(self, _: Request) -> Response:
         return JSONResponse(self._state.summary())
