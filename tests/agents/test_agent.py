@@ -216,6 +216,26 @@ async def test_the_status_tells_of_birth_beats_and_goodbye(
         assert Status.model_validate_json(message.payload).state == "offline"
 
 
+async def test_nothing_says_online_after_the_goodbye(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker keeps the last word for ever, and a peaceful end has no will to correct it."""
+    monkeypatch.setattr(agent_module, "STATUS_SECONDS", 0.02)
+    agent = make(mosquitto.url, tmp_path, FakeSource(steady))
+    goodbye = agent._say_goodbye
+
+    async def slowly() -> None:
+        await goodbye()
+        await asyncio.sleep(0.2)  # beats fall due meanwhile
+
+    monkeypatch.setattr(agent, "_say_goodbye", slowly)
+    async with listening(mosquitto.url, "status") as inbox:
+        async with Running(agent.run()):
+            await until(lambda: len(statuses(inbox)) >= 3)
+        await until(lambda: any(status.state == "offline" for status in statuses(inbox)))
+        assert statuses(inbox)[-1].state == "offline"
+
+
 async def test_who_vanishes_is_offline_by_its_will(mosquitto: Mosquitto, tmp_path: Path) -> None:
     agent = make(mosquitto.url, tmp_path, FakeSource(steady))
     async with listening(mosquitto.url, "status") as inbox, Running(agent.run()):
