@@ -116,16 +116,23 @@ async def test_a_kill_loses_nothing_that_was_put(tmp_path: Path) -> None:
     await outbox.aclose()
 
 
-async def test_a_copy_that_was_restored_speaks_in_an_epoch_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [0.0, 60.0, -60.0])
+async def test_copies_that_were_restored_speak_in_epochs_of_their_own(
+    tmp_path: Path, step: float
+) -> None:
+    """Whatever the clock says, and though all start in the same millisecond."""
     clock = ManualClock()
     async with opened(tmp_path / "o.db", clock) as outbox:
+        old = outbox.epoch
         await put(outbox, clock, 2)
-    shutil.copy(tmp_path / "o.db", tmp_path / "copy.db")
-    async with (
-        opened(tmp_path / "o.db", clock) as outbox,
-        opened(tmp_path / "copy.db", clock) as copy,
-    ):
-        assert outbox.epoch != copy.epoch
+    clock.advance(step)
+    epochs: set[int] = set()
+    for number in range(6):
+        copy = shutil.copy(tmp_path / "o.db", tmp_path / f"copy{number}.db")
+        async with opened(copy, clock) as outbox:
+            epochs.add(outbox.epoch)
+    assert len(epochs) > 1
+    assert min(epochs) > old
 
 
 async def test_what_is_too_old_goes_first_and_is_counted_when_unsent(tmp_path: Path) -> None:

@@ -83,8 +83,8 @@ class Outbox:
         self._epochs = await self._writer.run(_load)
         # Milliseconds and 12 random bits: grows with each start, and two copies of one outbox
         # cannot choose the same; stays below 2**53, which JSON readers keep exact.
-        fresh = self._clock.now_ms() * 4096 + secrets.randbelow(4096)
-        self.epoch = max([fresh, *(epoch + 1 for epoch in self._epochs)])
+        first = max(self._clock.now_ms() * 4096, max(self._epochs, default=0) + 1)
+        self.epoch = first + secrets.randbelow(4096)
         epoch = self.epoch
         await self._writer.run(
             lambda db: db.execute("INSERT INTO epochs VALUES (?, 0, 0)", (epoch,))
