@@ -128,7 +128,7 @@ async def test_copies_that_were_restored_speak_in_epochs_of_their_own(
     clock.advance(step)
     epochs: set[int] = set()
     for number in range(6):
-        copy = shutil.copy(tmp_path / "o.db", tmp_path / f"copy{number}.db")
+        copy = Path(shutil.copy(tmp_path / "o.db", tmp_path / f"copy{number}.db"))
         async with opened(copy, clock) as outbox:
             epochs.add(outbox.epoch)
     assert len(epochs) > 1
