@@ -217,7 +217,6 @@ def test_a_misspelt_option_is_named_with_its_line(tmp_path: Path) -> None:
     [
         {"devices": []},
         {"devices": [{"name": "a", "host": "h", "port": 0}]},
-        {"devices": [{"name": "a", "host": "h", "port": 1}] * 2},
         {"devices": [{"name": "a", "host": "h", "port": 1}], "timeout": 0},
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rackwatt.agents.modbus import decode, encode, load_map, shipped_maps, words
-from rackwatt.agents.points import Adjustment, Point, decode_points, register_at
+from rackwatt.agents.modbus.points import Adjustment, Point, decode_points, register_at
 from rackwatt.wire.config import ConfigErrors
 from rackwatt.wire.readings import FIELDS, Quality
 

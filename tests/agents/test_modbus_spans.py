@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rackwatt.agents.modbus import load_map
+from rackwatt.agents.modbus.points import Point
 from rackwatt.agents.modbus.schema import Function
 from rackwatt.agents.modbus.spans import Span, plan
-from rackwatt.agents.points import Point
 
 FUNCTIONS: st.SearchStrategy[Function] = st.sampled_from(["input", "holding"])
 POINT = next(p for p in load_map("eastron-sdm630").points() if p.spec.name == "power_watts")

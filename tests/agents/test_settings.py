@@ -82,7 +82,8 @@ def test_a_driver_whose_library_is_missing_says_what_to_install(
         raise ModuleNotFoundError("No module named 'pysnmp'", name="pysnmp")
 
     monkeypatch.setattr(settings.importlib, "import_module", missing)  # type: ignore[attr-defined]
-    (error,) = errors(tmp_path, GOOD.replace("source: blueprint", "source: snmp"))
+    wrong = GOOD.replace("source: blueprint", "source: snmp").replace("blueprint:", "snmp:")
+    (error,) = errors(tmp_path, wrong)
     assert "source 'snmp' needs the Python package 'pysnmp'" in error
     assert "pip install 'rackwatt[snmp]'" in error
 

@@ -164,9 +164,6 @@ ROW = {"device": "a", "map": "raritan-px", "host": "h"}
     [
         ({"devices": [{**ROW, "map": "raritan"}]}, "unknown map .did you mean 'raritan-p"),
         ({"devices": []}, "at least one"),
-        ({"devices": [{**ROW, "index": {"inlat": 1}}]}, "no index 'inlat' .did you mean 'inlet'"),
-        ({"devices": [ROW, ROW]}, "device 'a' stands twice"),
-        ({"devices": [{**ROW, "credentials": "site"}]}, "no credentials 'site'"),
         ({"devices": [ROW], "credentials": {"c": {"version": "v3"}}}, "v3 needs user"),
         ({"devices": [ROW], "credentials": {"c": {}}}, "v2c needs one of community"),
         (

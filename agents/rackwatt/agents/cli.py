@@ -4,6 +4,7 @@
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sqlite3
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rackwatt.agents.agent import Agent
-from rackwatt.agents.settings import Loaded, load_config
+from rackwatt.agents.settings import Loaded, load_configs
 from rackwatt.agents.source import ProbeRow, StartError
 from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.config import ConfigErrors
@@ -19,14 +20,65 @@ from rackwatt.wire.lifeline import parent_gone, supervised
 from rackwatt.wire.outbox import Outbox
 
 _EPILOG = """\
-examples:
-  rackwatt-agent check  meters.yaml            is the file right? names file, line and key if not
-  rackwatt-agent probe  meters.yaml            read every device once: raw and decoded side by side
-  rackwatt-agent run    meters.yaml            sample, keep in the outbox, send over MQTT
-  rackwatt-agent run    node1.yaml node2.yaml  several agents in one process
+examples: (in this order for a new device)
+  rackwatt-agent check meters.yaml            is the file right?
+  rackwatt-agent probe meters.yaml            hold this against the device's own display
+  rackwatt-agent run   meters.yaml            Ctrl-C stops it
+  rackwatt-agent run   node1.yaml node2.yaml  several agents in one process
 
-Every driver's folder has a README with its options and an example.yaml that works.
+exit codes:
+  0 done    1 failed: nothing could be read, a port is taken    2 wrong file or usage
+
+Every driver's folder has a README with its options and an example.yaml that loads.
 """
+
+_RUN = """\
+Sample, keep everything in the outbox, and send it over MQTT until stopped (Ctrl-C or SIGTERM).
+The broker need not be there yet: what was read meanwhile is sent later.
+"""
+_RUN_MORE = """\
+examples:
+  rackwatt-agent run meters.yaml
+  rackwatt-agent -v run meters.yaml           every detail
+  rackwatt-agent run node1.yaml node2.yaml    several agents in one process
+
+exit codes:
+  0 stopped
+  1 an outbox cannot be opened, or the address of `metrics` is taken
+  2 a wrong file, or something that a person must mend is missing (a secret, a driver)
+"""
+_PROBE = """\
+Read every device once and print what it answered beside what becomes of it, with the register,
+OID or call. Hold it against the device's own display. Nothing is sent or kept: needs no broker.
+"""
+_PROBE_MORE = """\
+examples:
+  rackwatt-agent probe meters.yaml
+
+exit codes:
+  0 every agent has read something
+  1 an agent has read nothing
+  2 a wrong file
+"""
+_CHECK = """\
+Check configuration files, and the map files that they name, without touching any device. Each
+error names file, line, key and the nearest valid one; all are shown at once.
+"""
+_CHECK_MORE = """\
+examples:
+  rackwatt-agent check meters.yaml
+  rackwatt-agent check agents/*.yaml          also finds what two agents must not share
+
+exit codes:
+  0 all files are right
+  2 one is wrong
+"""
+_COMMANDS = (
+    ("run", "sample and send until stopped", _RUN, _RUN_MORE),
+    ("probe", "read every device once: raw and decoded values side by side", _PROBE, _PROBE_MORE),
+    ("check", "check files without touching any device", _CHECK, _CHECK_MORE),
+)
+"""Name, help in the list, description, and what comes below the options."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,15 +88,23 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="log every detail")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, text in (
-        ("run", "sample and send until stopped"),
-        ("probe", "read once and print raw and decoded values side by side"),
-        ("check", "check configuration files without touching any device"),
-    ):
-        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
-        command.add_argument("config", nargs="+", type=Path, help="an agent's YAML file")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="log every detail; stands before COMMAND"
+    )
+    commands = parser.add_subparsers(
+        title="commands", dest="command", required=True, metavar="COMMAND"
+    )
+    for name, text, description, more in _COMMANDS:
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=description,
+            epilog=more,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_argument(
+            "config", nargs="+", type=Path, metavar="FILE", help="an agent's YAML file"
+        )
     return parser
 
 
@@ -58,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for noisy in ("pymodbus", "pysnmp", "mqtt", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
-        loaded = _load_all(options.config)
+        loaded = load_configs(options.config)
         if options.command == "check":
             return _check(loaded)
         if options.command == "probe":
@@ -71,28 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _load_all(paths: Sequence[Path]) -> list[Loaded]:
-    """Load every file.
-
-    Raises:
-        ConfigErrors: of all files together.
-    """
-    loaded: list[Loaded] = []
-    errors: list[ConfigErrors] = []
-    for path in paths:
-        try:
-            loaded.append(load_config(path))
-        except ConfigErrors as error:
-            errors.append(error)
-    if errors:
-        raise ConfigErrors([item for group in errors for item in group.errors])
-    return loaded
-
-
 def _check(loaded: Sequence[Loaded]) -> int:
     for item in loaded:
         agent = item.config.agent
-        item.create_source()  # no I/O: finds what is wrong in a register map of one's own
+        item.create_source()  # touches no device
         print(
             f"{item.path}: ok: agent {agent.name} of {agent.site}/{agent.hall}, "
             f"source {item.config.source}, samples every {agent.sample_every:g} s, "
@@ -142,8 +184,19 @@ def _table(rows: Sequence[ProbeRow]) -> str:
 
 
 def make_agent(loaded: Loaded) -> Agent:
-    """The agent of a configuration file, not started."""
+    """The agent of a configuration file, not started.
+
+    Raises:
+        OSError: the outbox has no place.
+    """
     settings = loaded.config.outbox
+    folder = loaded.outbox_path.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{loaded.path}: no outbox in {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise OSError(f"{loaded.path}: no outbox in {folder}: it cannot be written to")
     outbox = Outbox(
         loaded.outbox_path,
         keep_seconds=settings.keep,
@@ -162,7 +215,7 @@ async def _run(loaded: Sequence[Loaded]) -> int:
     code = 0
     try:
         await _run_until(stop, loaded)
-    except* StartError as wrong:
+    except* (StartError, ConfigErrors) as wrong:
         code = _complain(wrong, 2)
     except* (sqlite3.Error, OSError) as broken:
         code = _complain(broken, 1)

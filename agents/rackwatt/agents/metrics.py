@@ -83,4 +83,7 @@ def serve(agent: Agent, listen: str) -> None:
     host, _, port = listen.rpartition(":")
     registry = CollectorRegistry()
     registry.register(AgentCollector(agent))
-    start_http_server(int(port), addr=host, registry=registry)
+    try:
+        start_http_server(int(port), addr=host.strip("[]"), registry=registry)
+    except OSError as error:
+        raise OSError(f"metrics: cannot listen on {listen}: {error.strerror or error}") from error

@@ -2,14 +2,27 @@
 """An agent's configuration file."""
 
 import importlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
+from rackwatt.agents.rows import DeviceName
 from rackwatt.agents.source import Context, Source
-from rackwatt.wire.config import ByteSize, ConfigErrors, Document, Duration, load_document, nearest
+from rackwatt.wire.config import (
+    ByteSize,
+    ConfigError,
+    ConfigErrors,
+    Document,
+    Duration,
+    load_document,
+    nearest,
+)
 from rackwatt.wire.session import BrokerSettings
 from rackwatt.wire.topics import check_name
 
@@ -27,6 +40,10 @@ that a GPU node needs no Modbus library. A mapping literal cannot hold a name tw
 
 EXTRAS: Final = MappingProxyType({"modbus": "modbus", "snmp": "snmp", "nvml": "nvml"})
 
+_BROKER_FILES: Final = ("password_file", "ca_file", "certificate_file", "key_file")
+_SECRET_IN_URL: Final = re.compile(r"//[^/\s]*@")
+_LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^:\s]+):([0-9]{1,5})")
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,7 +59,7 @@ class AgentSettings(_Strict):
     """Unique in the site; also the MQTT user name and client id."""
     sample_every: Duration = Field(default=1.0, ge=0.05, le=3600)
     send_every: Duration = Field(default=10.0, ge=0.05, le=3600)
-    node: str | None = None
+    node: DeviceName | None = None
     """The node that GPU and host readings belong to; default: the agent's name."""
 
     @field_validator("site", "hall", "name")
@@ -72,8 +89,16 @@ class OutboxSettings(_Strict):
 class MetricsSettings(_Strict):
     """The agent's own Prometheus metrics."""
 
-    listen: str = Field(pattern=r"^[^:\s]+:\d{1,5}$")
+    listen: str
     """Address and port; keep it on loopback or on the monitoring network."""
+
+    @field_validator("listen", mode="before")
+    @classmethod
+    def _address(cls, value: object) -> object:
+        match = _LISTEN.fullmatch(value) if isinstance(value, str) else None
+        if match is None or not 1 <= int(match[2]) <= 65535:
+            raise ValueError("expects address:port with a port of 1 to 65535, like 127.0.0.1:9101")
+        return value
 
 
 class Config(_Strict):
@@ -87,7 +112,12 @@ class Config(_Strict):
 
 
 class Driver(Protocol):
-    """What a driver's module exports."""
+    """What a driver's module exports.
+
+    It may also export `misfits(document) -> Iterable[ConfigError]`: what no single key shows,
+    such as a name that stands twice, or a map file that is not there. It gets the file as it was
+    written, and speaks even where other keys are wrong.
+    """
 
     Settings: type[BaseModel]
 
@@ -98,13 +128,16 @@ class Driver(Protocol):
 class Loaded:
     """A configuration file that was read and found right."""
 
-    def __init__(self, path: Path, config: Config, driver: Driver, section: BaseModel) -> None:
-        self.path = path
+    def __init__(
+        self, document: Document, config: Config, driver: Driver, section: BaseModel
+    ) -> None:
+        self.path = Path(document.file)
+        self.document = document
         self.config = config
         self._driver = driver
         self._section = section
         self.context = Context(
-            node=config.agent.node or config.agent.name, config_dir=path.resolve().parent
+            node=config.agent.node or config.agent.name, config_dir=self.path.resolve().parent
         )
 
     @property
@@ -124,22 +157,126 @@ def load_config(path: Path) -> Loaded:
         ConfigErrors: with every violation and its line.
     """
     document = load_document(path)
-    driver = _driver(document)
-    name = str(document.data["source"])
-    model = create_model("AgentFile", __base__=Config, **{name: (driver.Settings, ...)})  # type: ignore[call-overload]
-    whole = document.validate(model)
-    section = getattr(whole, name)
+    errors: list[ConfigError] = []
+    driver, name = _driver(document, errors)
+    whole = _validated(document, driver, name, errors)
+    errors += _foreign_sections(document, name)
+    errors += _broker_misfits(document)
+    misfits: Callable[[Document], Iterable[ConfigError]] | None = getattr(driver, "misfits", None)
+    if misfits is not None:
+        errors += misfits(document)
+    if errors or whole is None or driver is None:
+        raise ConfigErrors(errors)
     fields = {key: getattr(whole, key) for key in Config.model_fields}
-    return Loaded(path, Config.model_construct(**fields), driver, section)
+    fields["broker"] = _with_full_paths(fields["broker"], path.resolve().parent)
+    return Loaded(document, Config.model_construct(**fields), driver, getattr(whole, name))
 
 
-def _driver(document: Document) -> Driver:
+def load_configs(paths: Iterable[Path]) -> list[Loaded]:
+    """Read the configurations of one process.
+
+    Raises:
+        ConfigErrors: of all files together, and what they only show side by side.
+    """
+    loaded: list[Loaded] = []
+    errors: list[ConfigError] = []
+    for path in paths:
+        try:
+            loaded.append(load_config(path))
+        except ConfigErrors as wrong:
+            errors += wrong.errors
+    errors += _shared(loaded)
+    if errors:
+        raise ConfigErrors(errors)
+    return loaded
+
+
+def _shared(loaded: Iterable[Loaded]) -> Iterator[ConfigError]:
+    """Two agents of one name take each other's session; of one outbox, each other's messages."""
+    names: dict[tuple[str, str], Loaded] = {}
+    outboxes: dict[Path, Loaded] = {}
+    for item in loaded:
+        agent = item.config.agent
+        first = names.setdefault((agent.site, agent.name), item)
+        if first is not item:
+            text = f"agent '{agent.name}' is also in {first.path}"
+            yield item.document.error(("agent", "name"), text)
+        first = outboxes.setdefault(item.outbox_path.resolve(), item)
+        if first is not item:
+            text = f"{item.config.outbox.path} is also the outbox of {first.path}"
+            yield item.document.error(("outbox", "path"), text, hint="each agent needs its own")
+
+
+def _validated(
+    document: Document, driver: Driver | None, name: str, errors: list[ConfigError]
+) -> Config | None:
+    """The file as a model; without a driver, only to find what else is wrong."""
+    sections: dict[str, Any] = dict.fromkeys(DRIVERS, (Any, None))
+    if driver is not None:
+        sections[name] = (driver.Settings, ...)
+    model: type[Config] = create_model("AgentFile", __base__=Config, **sections)
+    try:
+        return document.validate(model)
+    except ConfigErrors as wrong:
+        errors += [
+            replace(item, message=_SECRET_IN_URL.sub("//…@", item.message))
+            for item in wrong.errors
+            if item.key != "source"  # said better before
+        ]
+        return None
+
+
+def _foreign_sections(document: Document, name: str) -> Iterator[ConfigError]:
+    for other in DRIVERS:
+        if name in DRIVERS and other != name and other in document.data:
+            yield document.error(
+                (other,), f"belongs to source '{other}', but here the source is '{name}'"
+            )
+
+
+def _broker_misfits(document: Document) -> Iterator[ConfigError]:
+    broker = document.data.get("broker")
+    if not isinstance(broker, dict):
+        return
+    folder = Path(document.file).resolve().parent
+    for key in _BROKER_FILES:
+        name = broker.get(key)
+        if isinstance(name, str) and not (folder / name).is_file():
+            yield document.error(("broker", key), f"there is no file {folder / name}")
+    url = broker.get("url")
+    if isinstance(url, str) and not _port_fits(url):
+        yield document.error(("broker", "url"), "the port must be a number from 1 to 65535")
+
+
+def _port_fits(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return True  # said by the model
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
+def _with_full_paths(broker: BrokerSettings, folder: Path) -> BrokerSettings:
+    """Like all paths in the file, those of the broker start where the file lies."""
+    paths = {key: getattr(broker, key) for key in _BROKER_FILES}
+    full = {key: folder / path for key, path in paths.items() if path is not None}
+    return broker.model_copy(update=full)
+
+
+def _driver(document: Document, errors: list[ConfigError]) -> tuple[Driver | None, str]:
+    """The driver and its name; None when there is none, which is then among the errors."""
+    key = ("source",)
     name = document.data.get("source")
     if name is None:
-        raise ConfigErrors([document.error(("source",), "is missing", hint=nearest("", DRIVERS))])
+        errors.append(document.error(key, "is missing", hint=nearest("", DRIVERS)))
+        return None, ""
     if not isinstance(name, str) or name not in DRIVERS:
         hint = nearest(str(name), DRIVERS)
-        raise ConfigErrors([document.error(("source",), f"unknown source {name!r}", hint=hint)])
+        errors.append(document.error(key, f"unknown source {name!r}", hint=hint))
+        return None, ""
     try:
         module: Any = importlib.import_module(DRIVERS[name])
     except ModuleNotFoundError as error:
@@ -147,6 +284,7 @@ def _driver(document: Document) -> Driver:
             raise
         message = f"source {name!r} needs the Python package {error.name!r}"
         hint = f"pip install 'rackwatt[{EXTRAS.get(name, name)}]'"
-        raise ConfigErrors([document.error(("source",), message, hint=hint)]) from error
+        errors.append(document.error(key, message, hint=hint))
+        return None, name
     driver: Driver = module
-    return driver
+    return driver, name

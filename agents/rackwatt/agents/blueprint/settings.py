@@ -2,14 +2,17 @@
 """The `blueprint:` section of an agent's configuration.
 
 Step 1 of a new agent: what must an operator say? Refuse everything else (`extra="forbid"`), and
-check here what can be checked without I/O: `rackwatt-agent check` then names file and line.
+check here what can be checked without touching a device: `rackwatt-agent check` then names file
+and line.
 """
 
+from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from rackwatt.wire.config import Duration
+from rackwatt.agents.rows import DeviceName, Host, doubled, rows_of
+from rackwatt.wire.config import ConfigError, Document, Duration
 
 
 class Device(BaseModel):
@@ -17,9 +20,9 @@ class Device(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(min_length=1)
+    name: DeviceName
     """Unique in the site, as the site file has it."""
-    host: str = Field(min_length=1)
+    host: Host
     port: int = Field(ge=1, le=65535)
 
 
@@ -32,11 +35,13 @@ class Settings(BaseModel):
     timeout: Annotated[Duration, Field(gt=0)] = 0.8
     """For one device and one round, connecting included, in seconds."""
 
-    @field_validator("devices")
-    @classmethod
-    def _names_once(cls, devices: tuple[Device, ...]) -> tuple[Device, ...]:
-        names = [device.name for device in devices]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"device {name!r} stands here twice")
-        return devices
+
+def misfits(document: Document) -> Iterator[ConfigError]:
+    """What rows show only together: here, a name that stands twice."""
+    yield from doubled(
+        document,
+        rows_of(document, "blueprint"),
+        "name",
+        lambda row: row.get("name"),
+        "device '{name}' stands twice: see line {line}",
+    )

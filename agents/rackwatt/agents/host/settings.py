@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rackwatt.agents.rows import DeviceName
 from rackwatt.wire.config import Duration
 
 
@@ -14,7 +15,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    node: str | None = Field(default=None, min_length=1)
+    node: DeviceName | None = None
     """Device name; default: the agent's node."""
     root: Path = Path("/")
     """Where `proc` and `sys` lie; in a container the host's root may be mounted elsewhere."""

@@ -12,12 +12,21 @@ from rackwatt.agents.modbus.registermap import (
     load_map,
     shipped_maps,
 )
-from rackwatt.agents.modbus.settings import Settings
+from rackwatt.agents.modbus.settings import Settings, misfits
 from rackwatt.agents.modbus.source import ModbusSource
 from rackwatt.agents.modbus.wire import connect
 from rackwatt.agents.source import Context, Source
 
-__all__ = ["RegisterMap", "Settings", "create", "decode", "encode", "load_map", "shipped_maps"]
+__all__ = [
+    "RegisterMap",
+    "Settings",
+    "create",
+    "decode",
+    "encode",
+    "load_map",
+    "misfits",
+    "shipped_maps",
+]
 
 
 def create(settings: Settings, context: Context) -> Source:

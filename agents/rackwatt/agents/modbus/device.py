@@ -8,11 +8,7 @@ from typing import Final
 
 from rackwatt.agents.modbus import words
 from rackwatt.agents.modbus.link import Link, ReadFailed
-from rackwatt.agents.modbus.registermap import RegisterMap
-from rackwatt.agents.modbus.schema import IdentityMap
-from rackwatt.agents.modbus.spans import Span, plan
-from rackwatt.agents.modbus.sunspec import survey
-from rackwatt.agents.points import (
+from rackwatt.agents.modbus.points import (
     Adjustment,
     Decoded,
     Point,
@@ -20,6 +16,10 @@ from rackwatt.agents.points import (
     exponent_of,
     register_at,
 )
+from rackwatt.agents.modbus.registermap import RegisterMap
+from rackwatt.agents.modbus.schema import IdentityMap
+from rackwatt.agents.modbus.spans import Span, plan
+from rackwatt.agents.modbus.sunspec import survey
 from rackwatt.wire.backoff import Backoff
 from rackwatt.wire.clock import Clock
 from rackwatt.wire.inventory import InventoryItem

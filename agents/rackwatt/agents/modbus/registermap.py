@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from rackwatt.agents.modbus import words
-from rackwatt.agents.modbus.schema import FieldMap, MapFile
-from rackwatt.agents.points import (
+from rackwatt.agents.modbus.points import (
     AS_MAPPED,
     Adjustment,
     Decoded,
@@ -21,6 +20,7 @@ from rackwatt.agents.points import (
     fitting_exponents,
     make_point,
 )
+from rackwatt.agents.modbus.schema import FieldMap, MapFile
 from rackwatt.agents.units import UNITS
 from rackwatt.wire.config import ConfigError, ConfigErrors, Document, load_document, nearest
 from rackwatt.wire.readings import FIELDS, Quality

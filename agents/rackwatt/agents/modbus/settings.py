@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `modbus:` section of an agent's configuration."""
 
-from typing import Annotated, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from rackwatt.agents.modbus.registermap import shipped_maps
-from rackwatt.wire.config import Duration, nearest
+from rackwatt.agents.modbus.registermap import load_map, shipped_maps
+from rackwatt.agents.rows import DeviceName, Host, doubled, map_errors, rows_of
+from rackwatt.wire.config import ConfigError, Document, Duration, nearest
 
 
 class _Strict(BaseModel):
@@ -16,11 +18,11 @@ class _Strict(BaseModel):
 class DeviceRow(_Strict):
     """One device."""
 
-    device: str = Field(min_length=1, max_length=200)
+    device: DeviceName
     """Name on the wire, as in the site file."""
     map: str
     """Name of a shipped map, or the path of a `.yaml` file (from the configuration's folder)."""
-    host: str = Field(min_length=1)
+    host: Host
     port: Annotated[int, Field(ge=1, le=65535)] = 502
     unit: Annotated[int, Field(ge=0, le=255)] | None = None
     """Unit (slave) number; default: the map's."""
@@ -62,11 +64,32 @@ class Settings(_Strict):
         # Not a minimal length: where every row is wrong, pydantic would also call the list empty.
         if not self.devices:
             raise ValueError("devices: at least one is needed")
-        seen: set[str] = set()
-        for row in self.devices:
-            if row.device in seen:
-                raise ValueError(f"device '{row.device}' stands twice")
-            seen.add(row.device)
         if self.retry_cap < self.retry_first:
             raise ValueError("retry_cap must not be less than retry_first")
         return self
+
+
+def misfits(document: Document) -> Iterator[ConfigError]:
+    """What rows show only together or with their map files: a name twice, a meter read twice."""
+    rows = rows_of(document, "modbus")
+    yield from doubled(
+        document,
+        rows,
+        "device",
+        lambda row: row.get("device"),
+        "device '{name}' stands twice: see line {line}",
+    )
+    yield from doubled(
+        document,
+        rows,
+        "device",
+        _registers,
+        "'{name}' reads the same meter as '{other}' (line {line}): same host, port, unit and map",
+    )
+    yield from map_errors(document, rows, load_map)
+
+
+def _registers(row: Mapping[str, Any]) -> tuple[object, ...] | None:
+    if not row.get("host") or not row.get("map"):
+        return None
+    return (row["host"], row.get("port", 502), row.get("unit"), row["map"])

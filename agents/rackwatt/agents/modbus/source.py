@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from rackwatt.agents.modbus.device import Device, Snapshot
 from rackwatt.agents.modbus.link import Connect, Link
+from rackwatt.agents.modbus.points import Adjustment, Point, exponent_of
 from rackwatt.agents.modbus.registermap import load_map
 from rackwatt.agents.modbus.settings import Settings
-from rackwatt.agents.points import Adjustment, Point, exponent_of
 from rackwatt.agents.source import Context, ProbeRow, StartError
 from rackwatt.wire.backoff import Backoff
 from rackwatt.wire.inventory import InventoryItem

@@ -4,8 +4,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rackwatt.agents.modbus.points import Point
 from rackwatt.agents.modbus.schema import Function
-from rackwatt.agents.points import Point
 
 Part = tuple[int, int]
 """(address, count) of registers that are needed together."""

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `nvml:` section of an agent's configuration."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rackwatt.agents.rows import DeviceName
 from rackwatt.wire.config import Duration
 
 
@@ -13,7 +14,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    node: str | None = Field(default=None, min_length=1)
+    node: DeviceName | None = None
     """First part of the device names `{node}/{uuid}`; default: the name of this machine."""
     required: bool = True
     """Without a library, driver or GPU: end with a fatal error, or explain and keep looking."""
@@ -31,3 +32,9 @@ class Settings(BaseModel):
     """Longest such wait."""
     events: bool = True
     """Listen for XID errors."""
+
+    @model_validator(mode="after")
+    def _caps(self) -> Self:
+        if self.init_retry_cap < self.init_retry:
+            raise ValueError("init_retry_cap must not be less than init_retry")
+        return self

@@ -13,7 +13,7 @@ from rackwatt.agents.snmp.oidmap import (
     load_oid_map,
     shipped_maps,
 )
-from rackwatt.agents.snmp.settings import Secrets, Settings
+from rackwatt.agents.snmp.settings import Secrets, Settings, misfits
 from rackwatt.agents.snmp.source import SnmpSource
 from rackwatt.agents.snmp.wire import Getter, PysnmpGetter
 from rackwatt.agents.source import Context, Source
@@ -26,6 +26,7 @@ __all__ = [
     "decode",
     "encode",
     "load_oid_map",
+    "misfits",
     "shipped_maps",
 ]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from rackwatt.agents.points import put
+from rackwatt.agents.judge import put
 from rackwatt.agents.snmp.schema import AsnType, FieldMap, MapFile
 from rackwatt.agents.units import CURRENT_UNITS, UNITS
 from rackwatt.wire.config import ConfigError, ConfigErrors, Document, load_document, nearest

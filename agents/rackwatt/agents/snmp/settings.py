@@ -2,15 +2,16 @@
 """The `snmp:` section of an agent's configuration."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from rackwatt.agents.rows import DeviceName, Host, Row, doubled, map_errors, rows_of
 from rackwatt.agents.snmp.oidmap import load_oid_map, shipped_maps
-from rackwatt.wire.config import Duration, nearest
+from rackwatt.wire.config import ConfigError, ConfigErrors, Document, Duration, nearest
 
 AuthProtocol = Literal["SHA-256", "SHA-384", "SHA-512", "SHA-224", "SHA"]
 PrivProtocol = Literal["AES-128", "AES-192", "AES-256"]
@@ -76,11 +77,11 @@ def _one_of(given: Sequence[object], message: str) -> None:
 class DeviceRow(_Strict):
     """One device."""
 
-    device: str = Field(min_length=1, max_length=200)
+    device: DeviceName
     """Name on the wire, as in the site file."""
     map: str
     """Name of a shipped map, or the path of a `.yaml` file (from the configuration's folder)."""
-    host: str = Field(min_length=1)
+    host: Host
     port: Annotated[int, Field(ge=1, le=65535)] = 161
     credentials: str = DEFAULT_CREDENTIALS
     """Name of an entry of `credentials`."""
@@ -96,12 +97,6 @@ class DeviceRow(_Strict):
         if not value.endswith((".yaml", ".yml")) and value not in names:
             raise ValueError(f"unknown map ({nearest(value, names)})")
         return value
-
-    @model_validator(mode="after")
-    def _known_index(self) -> Self:
-        if self.map in shipped_maps():  # a map of one's own is checked when the source is made
-            load_oid_map(self.map).at(self.index)
-        return self
 
 
 class Settings(_Strict):
@@ -121,20 +116,6 @@ class Settings(_Strict):
     """How long a silent device is left alone; doubles with each further time-out."""
     retry_cap: Duration = Field(default=30.0, ge=0.05, le=3600)
 
-    @field_validator("devices")
-    @classmethod
-    def _devices(cls, rows: tuple[DeviceRow, ...], info: ValidationInfo) -> tuple[DeviceRow, ...]:
-        known = {DEFAULT_CREDENTIALS, *info.data.get("credentials", {})}
-        seen: set[str] = set()
-        for row in rows:
-            if row.device in seen:
-                raise ValueError(f"device '{row.device}' stands twice")
-            seen.add(row.device)
-            if row.credentials not in known:
-                hint = nearest(row.credentials, known)
-                raise ValueError(f"{row.device}: no credentials '{row.credentials}'; {hint}")
-        return rows
-
     @model_validator(mode="after")
     def _caps(self) -> Self:
         # Not a minimal length: where every row is wrong, pydantic would also call the list empty.
@@ -143,6 +124,60 @@ class Settings(_Strict):
         if self.retry_cap < self.retry_first:
             raise ValueError("retry_cap must not be less than retry_first")
         return self
+
+
+def misfits(document: Document) -> Iterator[ConfigError]:
+    """What rows show only together, with the credentials, or with their map files."""
+    rows = rows_of(document, "snmp")
+    yield from doubled(
+        document,
+        rows,
+        "device",
+        lambda row: row.get("device"),
+        "device '{name}' stands twice: see line {line}",
+    )
+    yield from doubled(
+        document,
+        rows,
+        "device",
+        _objects,
+        "'{name}' reads the same as '{other}' (line {line}): same host, port, map and index",
+    )
+    yield from _unknown_credentials(document, rows)
+    yield from map_errors(document, rows, load_oid_map)
+    yield from _unknown_indexes(document, rows)
+
+
+def _objects(row: Mapping[str, Any]) -> tuple[object, ...] | None:
+    index = row.get("index") or {}
+    if not row.get("host") or not row.get("map") or not isinstance(index, Mapping):
+        return None
+    return (row["host"], row.get("port", 161), row["map"], *sorted(map(str, index.items())))
+
+
+def _unknown_credentials(document: Document, rows: Sequence[Row]) -> Iterator[ConfigError]:
+    given = document.data["snmp"].get("credentials") if rows else None
+    known = [DEFAULT_CREDENTIALS, *map(str, given if isinstance(given, Mapping) else ())]
+    for at, row in rows:
+        name = row.get("credentials", DEFAULT_CREDENTIALS)
+        if isinstance(name, str) and name not in known:
+            key = (*at, "credentials")
+            yield document.error(key, f"no credentials '{name}'", hint=nearest(name, known))
+
+
+def _unknown_indexes(document: Document, rows: Sequence[Row]) -> Iterator[ConfigError]:
+    for at, row in rows:
+        name, index = row.get("map"), row.get("index")
+        if not isinstance(name, str) or not isinstance(index, Mapping):
+            continue
+        try:
+            known = load_oid_map(name, Path(document.file).resolve().parent).file.index
+        except ConfigErrors:
+            continue  # told as an error of the map
+        for word in index:
+            if word not in known:
+                key = (*at, "index", str(word))
+                yield document.error(key, f"the map '{name}' has no such index", known)
 
 
 @dataclass(frozen=True, slots=True)

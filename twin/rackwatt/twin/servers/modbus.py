@@ -14,7 +14,7 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from rackwatt.agents.modbus import RegisterMap, encode, load_map
-from rackwatt.agents.points import fitting_exponents, register_at
+from rackwatt.agents.modbus.points import fitting_exponents, register_at
 from rackwatt.twin.addresses import Gateway
 from rackwatt.twin.devices import Device, Values
 from rackwatt.twin.faults import Faults
