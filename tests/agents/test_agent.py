@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 from doubles import FakeSource, Inbox, Running, session, until
-from prometheus_client import CollectorRegistry, generate_latest
 
 from rackwatt.agents import agent as agent_module
 from rackwatt.agents.agent import Agent
-from rackwatt.agents.metrics import AgentCollector
 from rackwatt.agents.settings import AgentSettings, Config
 from rackwatt.agents.source import ErrorCounter, StartError
 from rackwatt.wire.clock import SYSTEM_CLOCK
@@ -384,18 +382,3 @@ async def test_a_broker_restart_loses_nothing(mosquitto: Mosquitto, tmp_path: Pa
         await inbox.wait(lambda messages: len(messages) >= seen + 4)
         last = agent.outbox.states()[-1].last
         await inbox.wait(lambda messages: set(range(1, last + 1)) <= set(numbers(messages)))
-
-
-async def test_its_own_metrics(mosquitto: Mosquitto, tmp_path: Path) -> None:
-    agent = make(mosquitto.url, tmp_path, FakeSource(steady))
-    registry = CollectorRegistry()
-    registry.register(AgentCollector(agent))
-    agent.errors.count("m1", Quality.TIMEOUT)
-    async with Running(agent.run()):
-        await until(lambda: agent.counts.sent >= 2)
-        text = generate_latest(registry).decode()
-    lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    assert float(lines["rackwatt_agent_messages_sent_total"]) >= 2
-    assert float(lines["rackwatt_agent_connected"]) == 1
-    assert float(lines['rackwatt_agent_read_errors_total{reason="timeout"}']) == 1
-    assert float(lines["rackwatt_agent_outbox_bytes"]) > 0
