@@ -98,5 +98,5 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert dump("power", "--data", str(tmp_path / "none")) == (
         2,
         "",
-        f"no folder {tmp_path / 'none'}\n",
+        f"rackwatt: no folder {tmp_path / 'none'}\n",
     )

@@ -2,21 +2,31 @@
 """`rackwatt`: everything but the edge. Exit codes: 0 done, 1 failed, 2 bad input or usage."""
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
-from rackwatt.collector.roles.up import TOKEN_VARIABLE, UpOptions, UsageProblem, up
+from rackwatt.collector.helptext import NARROW, more
+from rackwatt.collector.roles.arguments import (
+    UsageProblem,
+    broker_settings,
+    free_address,
+    http_url,
+    known_halls,
+    writable_folder,
+)
+from rackwatt.collector.roles.up import DEFAULT_SCENARIO, TOKEN_VARIABLE, UpOptions, up
 from rackwatt.collector.service import configure_logging, run_until_stopped
 from rackwatt.collector.site.cli import site_app
 from rackwatt.collector.store.cli import store_app
-from rackwatt.collector.store.open import RAW_BUCKET, TokenError, read_token
+from rackwatt.collector.store.open import DEFAULT_ORG, RAW_BUCKET, TokenError, read_token
 from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.config import ConfigErrors, parse_duration
 
@@ -25,12 +35,18 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings=NARROW,
     help=(
         "Follows every watt-hour of a data center from its source to the GPU.\n\n"
-        "Begin with 'rackwatt up': a simulated site on this machine, live at "
-        "http://127.0.0.1:8400/."
+        "\b\n"
+        "Begin with:\n"
+        "  rackwatt up                  a simulated site, live at http://127.0.0.1:8400/\n"
+        "  rackwatt site check FILE     your own site's description\n"
+        "  rackwatt-agent probe FILE    your own meters, read once\n\n"
+        "'rackwatt COMMAND --help' has examples."
     ),
+    epilog=more(failed="a check or the work failed; the message says why"),
 )
 app.add_typer(site_app, name="site")
 app.add_typer(store_app, name="store")
@@ -46,33 +62,52 @@ def _add_groups() -> None:
                 raise
 
 
-T = TypeVar("T")
-
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log every detail.")]
-SiteFile = Annotated[Path, typer.Option("--site", help="The site file (YAML).")]
+SiteFile = Annotated[Path, typer.Option("--site", metavar="FILE", help="The site file.")]
+Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")]
 InfluxUrl = Annotated[
     str | None,
-    typer.Option("--influx", metavar="URL", help="Store in InfluxDB at this address instead."),
+    typer.Option(
+        "--influx", metavar="URL", help="Store in this InfluxDB; default: the embedded store."
+    ),
 ]
-InfluxOrg = Annotated[str, typer.Option("--influx-org", help="Organisation in InfluxDB.")]
-InfluxBucket = Annotated[str, typer.Option("--influx-bucket", help="Bucket in InfluxDB.")]
+InfluxOrg = Annotated[str, typer.Option("--influx-org", metavar="NAME", help="Its organization.")]
+InfluxBucket = Annotated[
+    str, typer.Option("--influx-bucket", metavar="NAME", help="Its bucket for readings.")
+]
 InfluxTokenFile = Annotated[
     Path | None,
     typer.Option(
         "--influx-token-file",
-        help="File with InfluxDB's token; default: the variable RACKWATT_INFLUX_TOKEN.",
+        metavar="FILE",
+        help="File that holds its token; without it RACKWATT_INFLUX_TOKEN does.",
     ),
 ]
 
 
-def _duration(text: str | None) -> float | None:
-    if text is None:
-        return None
+def _duration(text: str, option: str) -> float:
+    """Seconds, above 0."""
     try:
-        seconds = parse_duration(text)
+        seconds = float(str(parse_duration(text)))
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    return float(str(seconds))
+        raise UsageProblem(f"{option}: {error}, not {text!r}") from None
+    if seconds <= 0:
+        raise UsageProblem(f"{option}: must be more than 0")
+    return seconds
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """What is wrong with the arguments becomes a plain line or a few, and exit code 2."""
+    try:
+        yield
+    except ConfigErrors as errors:
+        typer.echo(str(errors), err=True)
+    except (UsageProblem, TokenError) as error:
+        typer.echo(f"rackwatt: {error}", err=True)
+    else:
+        return
+    raise typer.Exit(2)
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -106,46 +141,50 @@ def _token() -> str:
     """The token between collector and accountant."""
     token = os.environ.get(TOKEN_VARIABLE, "")
     if len(token) < 16:
-        typer.echo(
-            f"rackwatt: set {TOKEN_VARIABLE} to the same secret of at least 16 characters "
-            "for collector and accountant",
-            err=True,
+        raise UsageProblem(
+            f"set {TOKEN_VARIABLE} to the same secret of at least 16 characters "
+            "for collector and accountant"
         )
-        raise typer.Exit(2)
     return token
 
 
-def _checked_token(file: Path | None) -> None:
-    """Say at once, and not in a child's log, that InfluxDB's token is missing."""
-    try:
-        read_token(file)
-    except TokenError as error:
-        typer.echo(f"rackwatt: {error}", err=True)
-        raise typer.Exit(2) from None
-
-
-@app.command("up")
-def up_command(
-    data: Annotated[Path, typer.Option(help="Folder for all state; continued next time.")] = Path(
-        "data"
+@app.command(
+    "up",
+    epilog=more(
+        "rackwatt up",
+        "rackwatt up --port 8500 --data /tmp/try --for 90s",
+        "rackwatt up --scenario tetouan",
+        "rackwatt up --site site.yaml --agent meters.yaml --broker mqtt://127.0.0.1:1883",
+        done="stopped: by Ctrl-C, SIGTERM or --for",
+        failed="the folder is in use by another 'rackwatt up', or a disk failed",
     ),
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of page and metrics.")] = 8400,
-    host: Annotated[str, typer.Option(help="Address of page and metrics.")] = "127.0.0.1",
+)
+def up_command(
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for all state; continued next time.")
+    ] = Path("data"),
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=1, max=65535, help="Port of page and metrics.")
+    ] = 8400,
+    host: Host = "127.0.0.1",
     broker: Annotated[
         str | None,
         typer.Option(metavar="URL", help="An MQTT broker; default: an embedded one."),
     ] = None,
     site: Annotated[
-        Path | None, typer.Option("--site", help="A real site's file; default: a simulated site.")
+        Path | None,
+        typer.Option("--site", metavar="FILE", help="A real site's file; default: a simulation."),
     ] = None,
     agents: Annotated[
-        list[Path] | None, typer.Option("--agent", help="A real site's agent file; repeatable.")
+        list[Path] | None,
+        typer.Option("--agent", metavar="FILE", help="A real site's agent file; repeatable."),
     ] = None,
     scenario: Annotated[
-        str, typer.Option(help="What to simulate: default, tetouan, or a YAML file.")
-    ] = "default",
+        str,
+        typer.Option(metavar="NAME", help="What to simulate: default, tetouan, or a YAML file."),
+    ] = DEFAULT_SCENARIO,
     influx: InfluxUrl = None,
-    influx_org: InfluxOrg = "rackwatt",
+    influx_org: InfluxOrg = DEFAULT_ORG,
     influx_bucket: InfluxBucket = RAW_BUCKET,
     influx_token_file: InfluxTokenFile = None,
     duration: Annotated[
@@ -153,134 +192,168 @@ def up_command(
     ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Start everything on this machine: broker, twin or your agents, collector, page.
+    """Start everything on this machine and serve the page.
 
+    Broker, twin or your own agents, collector and accountant, each a process of its own.
     Without options it simulates a site of 16 racks and 128 GPUs, read by real agents over real
-    Modbus, SNMP and MQTT, beside this machine's own readings.
+    Modbus, SNMP and MQTT, beside this machine's own readings. Ctrl-C stops it; the next start
+    continues where this one ended.
     """
     configure_logging(verbose=verbose)
-    store: list[str] = []
-    if influx is not None:
-        _checked_token(influx_token_file)
-        store = ["--influx", influx, "--influx-org", influx_org, "--influx-bucket", influx_bucket]
-        if influx_token_file is not None:
-            store += ["--influx-token-file", str(influx_token_file.resolve())]
-    options = UpOptions(
-        data=data,
-        host=host,
-        port=port,
-        broker_url=broker,
-        site_file=site,
-        agent_files=[path.resolve() for path in agents or []],
-        scenario=scenario,
-        influx=store,
-        seconds=_duration(duration),
-    )
+    with _plain_errors():
+        options = UpOptions(
+            data=data,
+            host=host,
+            port=port,
+            broker_url=broker,
+            site_file=site,
+            agent_files=[path.resolve() for path in agents or []],
+            scenario=scenario,
+            influx=_influx_options(influx, influx_org, influx_bucket, influx_token_file),
+            seconds=None if duration is None else _duration(duration, "--for"),
+        )
     _run(lambda: up(options, SYSTEM_CLOCK, typer.echo))
 
 
-@app.command("collect")
+def _influx_options(url: str | None, org: str, bucket: str, token_file: Path | None) -> list[str]:
+    """What the collector is given; checked here, and not first in a child's log."""
+    if url is None:
+        return []
+    read_token(token_file)
+    url = http_url("--influx", url)
+    options = ["--influx", url, "--influx-org", org, "--influx-bucket", bucket]
+    if token_file is not None:
+        options += ["--influx-token-file", str(token_file.resolve())]
+    return options
+
+
+@app.command(
+    "collect",
+    epilog=more(
+        "rackwatt collect --site site.yaml --broker mqtt://broker:1883 --data /var/lib/rackwatt",
+        "rackwatt collect --site site.yaml --broker mqtt://broker:1883 --data DIR --hall hall-a",
+        done="stopped",
+    ),
+)
 def collect_command(
     site: SiteFile,
-    broker: Annotated[str, typer.Option(metavar="URL", help="mqtt://host:1883")],
-    data: Annotated[Path, typer.Option(help="Folder for spool and embedded store.")],
-    host: Annotated[str, typer.Option(help="Address of metrics and spool.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Their port.")] = 8401,
+    broker: Annotated[str, typer.Option(metavar="URL", help="mqtt://host:1883 or mqtts://…")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder for spool and embedded store.")],
+    host: Host = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=1, max=65535, help="Port of metrics and spool.")
+    ] = 8401,
     halls: Annotated[
-        list[str] | None, typer.Option("--hall", help="A hall of this shard; default: all.")
+        list[str] | None,
+        typer.Option("--hall", metavar="ID", help="Only this hall; repeatable; default: all."),
     ] = None,
     backfill: Annotated[
-        str, typer.Option(help="Ask new agents for the past: none, all, or 2h.")
+        str,
+        typer.Option(metavar="TIME", help="Ask new agents for the past: none, all, 2h …"),
     ] = "none",
-    broker_user: Annotated[str | None, typer.Option(help="MQTT user name.")] = None,
+    broker_user: Annotated[str | None, typer.Option(metavar="NAME", help="MQTT user name.")] = None,
     broker_password_file: Annotated[
-        Path | None, typer.Option(help="File with the MQTT password.")
+        Path | None, typer.Option(metavar="FILE", help="File that holds the MQTT password.")
     ] = None,
     broker_ca_file: Annotated[
-        Path | None, typer.Option(help="CA of the broker's certificate, for mqtts://.")
+        Path | None,
+        typer.Option(metavar="FILE", help="CA of the broker's certificate, for mqtts://."),
     ] = None,
     accountant: Annotated[
         bool, typer.Option(help="Keep messages until an accountant has booked them.")
     ] = True,
     influx: InfluxUrl = None,
-    influx_org: InfluxOrg = "rackwatt",
+    influx_org: InfluxOrg = DEFAULT_ORG,
     influx_bucket: InfluxBucket = RAW_BUCKET,
     influx_token_file: InfluxTokenFile = None,
     verbose: Verbose = False,
 ) -> None:
-    """Take readings from MQTT: check, keep durably, acknowledge, store, ask for what is missing."""
+    """Take readings from MQTT: keep, acknowledge, store.
+
+    It checks them, acknowledges what is on its disk, and asks agents again for what is missing.
+    Needs RACKWATT_INTERNAL_TOKEN, a secret of at least 16 characters that the accountant shares.
+    'rackwatt up' starts this by itself; start it apart on a machine or in a container of its own.
+    """
     from rackwatt.collector.roles.collect import CollectOptions, collect
     from rackwatt.collector.site import load_site
     from rackwatt.collector.store import EmbeddedSpec, InfluxSpec, open_store
-    from rackwatt.wire.session import BrokerSettings
 
     configure_logging(verbose=verbose)
-    loaded = _loaded(lambda: load_site(site))
-    try:
-        settings = BrokerSettings(
-            url=broker,
-            username=broker_user,
-            password_file=broker_password_file,
-            ca_file=broker_ca_file,
+    with _plain_errors():
+        loaded = load_site(site)
+        known_halls(loaded, halls or [])
+        spec: EmbeddedSpec | InfluxSpec = EmbeddedSpec(data / "store")
+        if influx is not None:
+            url = http_url("--influx", influx)
+            spec = InfluxSpec(url, influx_org, influx_bucket, token_file=influx_token_file)
+        store = open_store(spec)
+        past = {"none": 0.0, "all": None}
+        options = CollectOptions(
+            broker=broker_settings(broker, broker_user, broker_password_file, broker_ca_file),
+            data=data,
+            host=host,
+            port=port,
+            token=_token(),
+            halls=tuple(halls) if halls else None,
+            backfill_seconds=(
+                past[backfill] if backfill in past else _duration(backfill, "--backfill")
+            ),
+            with_accountant=accountant,
         )
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--broker") from error
-    spec: EmbeddedSpec | InfluxSpec = EmbeddedSpec(data / "store")
-    if influx is not None:
-        spec = InfluxSpec(influx, influx_org, influx_bucket, token_file=influx_token_file)
-        _checked_token(influx_token_file)
-    store = open_store(spec)
-    seconds = {"none": 0.0, "all": None}.get(backfill, -1.0)
-    options = CollectOptions(
-        broker=settings,
-        data=data,
-        host=host,
-        port=port,
-        token=_token(),
-        halls=tuple(halls) if halls else None,
-        backfill_seconds=_duration(backfill) if seconds == -1.0 else seconds,
-        with_accountant=accountant,
-    )
+        free_address(host, port)
+        writable_folder("--data", data)
     _run(lambda: collect(loaded, store, options, SYSTEM_CLOCK))
 
 
-@app.command("account")
+@app.command(
+    "account",
+    epilog=more(
+        "rackwatt account --site site.yaml --data /var/lib/rackwatt --collector http://host:8401",
+        "rackwatt account --site site.yaml --data DIR --collector URL1 --collector URL2",
+        done="stopped",
+    ),
+)
 def account_command(
     site: SiteFile,
-    data: Annotated[Path, typer.Option(help="Folder for ledger.db.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder for ledger.db.")],
     collectors: Annotated[
-        list[str], typer.Option("--collector", metavar="URL", help="A collector; repeatable.")
+        list[str],
+        typer.Option("--collector", metavar="URL", help="http://host:8401; repeatable."),
     ],
-    host: Annotated[str, typer.Option(help="Address of page and metrics.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Their port.")] = 8400,
+    host: Host = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=1, max=65535, help="Port of page and metrics.")
+    ] = 8400,
     with_collector_metrics: Annotated[
-        bool, typer.Option(help="Serve the collectors' metrics on /metrics as well.")
+        bool,
+        typer.Option(
+            "--with-collector-metrics", help="Serve the collectors' metrics on /metrics as well."
+        ),
     ] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Keep the books: read the collectors' spools, write ledger.db, serve figures and page."""
+    """Keep the books: ledger, figures, metrics and page.
+
+    It reads the collectors' spools over HTTP and writes ledger.db.
+    Needs RACKWATT_INTERNAL_TOKEN, the secret that the collectors have. Run one per site.
+    """
     from rackwatt.collector.roles.account import AccountOptions, account
     from rackwatt.collector.site import load_site
 
     configure_logging(verbose=verbose)
-    loaded = _loaded(lambda: load_site(site))
-    options = AccountOptions(
-        collectors=tuple(collectors),
-        data=data,
-        host=host,
-        port=port,
-        token=_token(),
-        with_collector_metrics=with_collector_metrics,
-    )
+    with _plain_errors():
+        loaded = load_site(site)
+        options = AccountOptions(
+            collectors=tuple(http_url("--collector", url) for url in collectors),
+            data=data,
+            host=host,
+            port=port,
+            token=_token(),
+            with_collector_metrics=with_collector_metrics,
+        )
+        free_address(host, port)
+        writable_folder("--data", data)
     _run(lambda: account(loaded, options, SYSTEM_CLOCK))
-
-
-def _loaded(load: Callable[[], T]) -> T:
-    try:
-        return load()
-    except ConfigErrors as errors:
-        typer.echo(str(errors), err=True)
-        raise typer.Exit(2) from None
 
 
 def main() -> None:

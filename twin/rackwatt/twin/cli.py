@@ -20,19 +20,38 @@ from rackwatt.twin.truth import latest, true_pue, truth_at
 from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.config import ConfigErrors
 
+_CODES = """\b
+Exit codes:
+  0  done
+  2  wrong input or usage, or no twin in that folder"""
+
 app = typer.Typer(
     no_args_is_help=True,
-    help="A simulated site that speaks real Modbus TCP and SNMP: build, run, question, break.",
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="A simulated site: build, run, question, break it.",
 )
 
-DataFolder = Annotated[Path, typer.Option("--data", help="The folder that 'rackwatt up' uses.")]
+DataFolder = Annotated[
+    Path, typer.Option("--data", metavar="DIR", help="The folder that 'rackwatt up' uses.")
+]
 
 
-@app.command("build")
+def _examples(*lines: str) -> str:
+    shown = "\n".join(f"  {line}" for line in lines)
+    return f"\b\nExamples:\n{shown}\n\n{_CODES}"
+
+
+@app.command(
+    "build",
+    epilog=_examples(
+        "rackwatt twin build --data /tmp/try", "rackwatt twin build --scenario my.yaml"
+    ),
+)
 def build_command(
     data: DataFolder = Path("data"),
     scenario: Annotated[
-        str, typer.Option(help="default, tetouan, or a YAML file of your own.")
+        str, typer.Option(metavar="NAME", help="default, tetouan, or a YAML file of your own.")
     ] = "default",
     broker: Annotated[
         str, typer.Option(metavar="URL", help="The broker that the agents will use.")
@@ -45,6 +64,9 @@ def build_command(
     except ConfigErrors as errors:
         typer.echo(str(errors), err=True)
         raise typer.Exit(2) from None
+    except OSError as error:
+        typer.echo(f"rackwatt: --data: {error.filename or data}: {error.strerror}", err=True)
+        raise typer.Exit(2) from None
     if as_json:
         typer.echo(json.dumps(asdict(kit), default=str))
         return
@@ -52,12 +74,17 @@ def build_command(
     typer.echo(f"agent files  {len(kit.agent_files)} in {kit.agent_files[0].parent}")
 
 
-@app.command("run")
+@app.command(
+    "run",
+    epilog=_examples("rackwatt twin run --data /tmp/try", "rackwatt twin run --speed 60"),
+)
 def run_command(
     data: DataFolder = Path("data"),
     speed: Annotated[
         float,
-        typer.Option(min=0.1, max=100_000, help="Weather and jobs run this much faster."),
+        typer.Option(
+            metavar="FACTOR", min=0.1, max=100_000, help="Weather and jobs run this much faster."
+        ),
     ] = 1.0,
 ) -> None:
     """Run the site that was built in this folder, until stopped."""
@@ -65,23 +92,38 @@ def run_command(
 
     try:
         spec, kit = load_kit(data)
+    except FileNotFoundError:
+        typer.echo(f"rackwatt: no twin in {data}: run 'rackwatt twin build' first", err=True)
+        raise typer.Exit(2) from None
     except (OSError, ValueError) as error:
-        typer.echo(f"rackwatt: {error}; run 'rackwatt twin build' first", err=True)
+        typer.echo(f"rackwatt: {error}; 'rackwatt twin build' makes it anew", err=True)
         raise typer.Exit(2) from None
     asyncio.run(main(spec, kit, SYSTEM_CLOCK, speed))
 
 
-@app.command("truth")
+@app.command(
+    "truth",
+    epilog=_examples("rackwatt twin truth --data data", "rackwatt twin truth | grep pue").replace(
+        "\n  2  ", "\n  1  there is no truth for that instant\n  2  "
+    ),
+)
 def truth_command(
     data: DataFolder = Path("data"),
     at: Annotated[
-        int | None, typer.Option("--at", help="Instant in ms since 1970 UTC; default: the newest.")
+        int | None,
+        typer.Option(
+            "--at", metavar="MS", help="Instant in ms since 1970 UTC; default: the newest."
+        ),
     ] = None,
     since: Annotated[
-        int | None, typer.Option("--since", help="Also the PUE from this instant on, in ms.")
+        int | None,
+        typer.Option("--since", metavar="MS", help="Also the PUE from this instant on, in ms."),
     ] = None,
 ) -> None:
-    """Print what really happened, as JSON: powers in W, energies in Wh, PUE."""
+    """Print what really happened, as JSON.
+
+    Powers in W, energies in Wh, PUE.
+    """
     line = latest(data) if at is None else truth_at(data, at)
     if line is None:
         typer.echo(f"rackwatt: no truth for that instant in {data}", err=True)
@@ -93,36 +135,61 @@ def truth_command(
     typer.echo()
 
 
-@app.command("break")
+@app.command(
+    "break",
+    epilog=_examples(
+        "rackwatt twin break dead grid-1 --seconds 30",
+        "rackwatt twin break stuck pv-1",
+        "rackwatt twin break gpu_lost r1-01-n1/3",
+    ),
+)
 def break_command(
-    fault: Annotated[str, typer.Argument(help="dead, exception, stuck, reset, gpu_lost, xid …")],
-    target: Annotated[str, typer.Argument(help="A device of the site file, or node/index.")],
+    fault: Annotated[
+        str, typer.Argument(metavar="FAULT", help="dead, exception, stuck, reset, gpu_lost, xid …")
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="A device of the site file, or node/index.")
+    ],
     data: DataFolder = Path("data"),
-    seconds: Annotated[float | None, typer.Option(min=0, help="Mend it after so long.")] = None,
-    value: Annotated[float | None, typer.Option(help="Of faults that take one.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(metavar="S", min=0, help="Mend it after so long.")
+    ] = None,
+    value: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Of faults that take one.")
+    ] = None,
 ) -> None:
     """Break something of the running twin: a meter, a PDU, a GPU."""
-    with _talking():
+    with _talking(data):
         inject(data, fault, target, seconds, value)
     typer.echo(f"{fault} on {target}")
 
 
-@app.command("mend")
+@app.command(
+    "mend",
+    epilog=_examples("rackwatt twin mend", "rackwatt twin mend dead grid-1"),
+)
 def mend_command(
-    fault: Annotated[str | None, typer.Argument(help="Only this kind of fault.")] = None,
-    target: Annotated[str | None, typer.Argument(help="Only on this device.")] = None,
+    fault: Annotated[
+        str | None, typer.Argument(metavar="FAULT", help="Only this kind of fault.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="TARGET", help="Only on this device.")
+    ] = None,
     data: DataFolder = Path("data"),
 ) -> None:
     """Mend what was broken; without arguments everything."""
-    with _talking():
+    with _talking(data):
         count = clear(data, fault, target)
     typer.echo(f"{count} faults mended")
 
 
 @contextlib.contextmanager
-def _talking() -> Iterator[None]:
+def _talking(data: Path) -> Iterator[None]:
     try:
         yield
+    except (FileNotFoundError, ConnectionRefusedError):
+        typer.echo(f"rackwatt: no twin is running in {data}", err=True)
+        raise typer.Exit(2) from None
     except (OSError, ValueError, FaultError) as error:
         typer.echo(f"rackwatt: {error}", err=True)
         raise typer.Exit(2) from None

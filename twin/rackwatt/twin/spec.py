@@ -356,7 +356,7 @@ def scenario(name: str) -> TwinSpec:
     """
     real = _DEFAULT if name == "default" else name
     if real not in SCENARIOS:
-        hint = f"{nearest(name, SCENARIOS)} or a file: {name}.yaml"
+        hint = f"{nearest(name, ('default', *SCENARIOS))} or a file: {name}.yaml"
         raise ConfigErrors([ConfigError(name, 1, "", "no such scenario", hint)])
     file = resources.files("rackwatt.twin").joinpath("scenarios", f"site-{real}.yaml")
     return Document(f"site-{real}.yaml", file.read_text(encoding="utf-8")).validate(TwinSpec)

@@ -17,18 +17,23 @@ from typing import Any, Final
 
 import yaml
 
-from rackwatt.collector.roles.children import Command, Family, answers
+from rackwatt.collector.roles.arguments import (
+    UsageProblem,
+    broker_settings,
+    check_agent_files,
+    free_address,
+    writable_folder,
+)
+from rackwatt.collector.roles.children import Command, Family
 from rackwatt.collector.roles.lock import DataLock
+from rackwatt.collector.site import load_site
 from rackwatt.wire.clock import Clock
 
 _log = logging.getLogger(__name__)
 
 TOKEN_VARIABLE: Final = "RACKWATT_INTERNAL_TOKEN"  # noqa: S105 - a name
+DEFAULT_SCENARIO: Final = "default"
 _DRIVER_FILE: Final = Path("/proc/driver/nvidia/version")
-
-
-class UsageProblem(Exception):  # noqa: N818 - the user's, not ours
-    """What was asked for cannot be done as it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class UpOptions:
     site_file: Path | None = None
     """None: the twin simulates a site."""
     agent_files: Sequence[Path] = ()
-    scenario: str = "default"
+    scenario: str = DEFAULT_SCENARIO
     influx: Sequence[str] = ()
     """Options of the InfluxDB store, handed to the collector as they are; empty: embedded."""
     seconds: float | None = None
@@ -112,7 +117,7 @@ def make_plan(options: UpOptions) -> Plan:
         twin = Command("twin", _rackwatt("twin", "run", "--data", str(data)))
     else:
         site_file, groups = options.site_file.resolve(), {"agents": list(options.agent_files)}
-    groups["agents-here"] = _local_agents(data, _site_id(site_file), broker_url)
+    groups["agents-here"] = _local_agents(data, load_site(site_file).id, broker_url)
     collector_port = free_port()
     collector_url = f"http://127.0.0.1:{collector_port}"
     collector = Command(
@@ -160,18 +165,12 @@ def _build_twin(
         check=False,
     )
     if built.returncode != 0:
-        raise UsageProblem(built.stderr.strip() or "the twin could not be built")
+        raise UsageProblem(f"--scenario: {built.stderr.strip() or 'the twin could not be built'}")
     kit: dict[str, Any] = json.loads(built.stdout)
     return Path(kit["site_file"]), {
         "agents-field": [Path(name) for name in kit["field_agent_files"]],
         "agents-gpu": [Path(name) for name in kit["node_agent_files"]],
     }
-
-
-def _site_id(site_file: Path) -> str:
-    from rackwatt.collector.site import load_site
-
-    return load_site(site_file).id
 
 
 def machine_name() -> str:
@@ -211,15 +210,40 @@ def _local_agents(data: Path, site_id: str, broker_url: str) -> list[Path]:
     return files
 
 
+def check_options(options: UpOptions) -> None:
+    """Say what is wrong before a child is started that would only end again and again.
+
+    Raises:
+        UsageProblem: an option does not do, or does not go with another.
+        ConfigErrors: the site file, or an agent's place in it, is wrong.
+    """
+    if options.broker_url is not None:
+        broker_settings(options.broker_url)
+    if options.site_file is None:
+        if options.agent_files:
+            raise UsageProblem("--agent needs --site: a simulated site brings its own agents")
+    elif options.scenario != DEFAULT_SCENARIO:
+        raise UsageProblem("--scenario is for a simulated site: leave it out, or leave --site out")
+    else:
+        if options.agent_files and options.broker_url is None:
+            raise UsageProblem(
+                "--agent needs --broker: the broker to which the agents' files send, "
+                "for example --broker mqtt://127.0.0.1:1883"
+            )
+        check_agent_files(options.agent_files, load_site(options.site_file))
+    free_address(options.host, options.port)
+    writable_folder("--data", options.data)
+
+
 async def up(options: UpOptions, clock: Clock, say: Callable[[str], None]) -> None:
     """Run everything until cancelled, or for `options.seconds`; then stop in order.
 
     Raises:
         Busy: the data folder is in use.
-        OSError: `--port` is taken.
+        UsageProblem: what was asked for cannot be done as it stands.
+        ConfigErrors: a file is wrong.
     """
-    if await answers(options.port):
-        raise OSError(f"port {options.port} is taken: choose another with --port")
+    await asyncio.to_thread(check_options, options)
     async with DataLock(options.data) as lock:
         plan = await asyncio.to_thread(make_plan, options)
         inherit = [] if lock.children is None else [lock.children]

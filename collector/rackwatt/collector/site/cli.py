@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from rackwatt.collector.helptext import NARROW, more
 from rackwatt.collector.site.check import summary
 from rackwatt.collector.site.loader import load_site
 from rackwatt.collector.site.problems import near
@@ -16,10 +17,16 @@ from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.config import ConfigErrors
 
 site_app = typer.Typer(
-    help="Check a site file, and see what it says.", no_args_is_help=True, add_completion=False
+    help="Check a site file, and see what it says.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings=NARROW,
 )
 
-File = Annotated[Path, typer.Argument(help="The site file (YAML).", show_default=False)]
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The site file (YAML).", show_default=False)
+]
 
 
 def _load(path: Path) -> Site:
@@ -36,12 +43,19 @@ def _load(path: Path) -> Site:
         raise typer.Exit(2) from errors
 
 
-@site_app.command("check")
+@site_app.command(
+    "check",
+    epilog=more(
+        "rackwatt site check site.yaml",
+        done="the file is good",
+        failed="",
+        wrong="it is not: each error names file, line, key and the nearest valid one",
+    ),
+)
 def check_command(file: File) -> None:
-    """Say what a site file holds, or what is wrong with it, line by line.
+    """Say what a site file holds, or what is wrong with it.
 
-    Exit code 0: the file is good. 2: it is not, and each error names file, line, key and the
-    nearest valid name.
+    All errors are shown at once. Values that come from shipped defaults are named.
     """
     console = Console(soft_wrap=True, highlight=False)
     for line in summary(_load(file), SYSTEM_CLOCK.now_ms()).splitlines():
@@ -49,9 +63,17 @@ def check_command(file: File) -> None:
         console.print(Text(head, style="bold").append(colon + rest, style="not bold"))
 
 
-@site_app.command("show")
+@site_app.command(
+    "show",
+    epilog=more(
+        "rackwatt site show site.yaml r1-01-pdu-a",
+        failed="",
+        wrong="no such device, or the file is wrong",
+    ),
+)
 def show_command(
-    file: File, device: Annotated[str, typer.Argument(help="A device, node or meter.")]
+    file: File,
+    device: Annotated[str, typer.Argument(metavar="DEVICE", help="A device, node or meter.")],
 ) -> None:
     """Say where a device stands and what it is metered for."""
     site = _load(file)

@@ -12,6 +12,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from rackwatt.collector.helptext import NARROW, more
+from rackwatt.collector.roles.arguments import UsageProblem, http_url
 from rackwatt.collector.store.base import StoreError
 from rackwatt.collector.store.dump import (
     Dump,
@@ -35,7 +37,11 @@ from rackwatt.wire.config import nearest, parse_duration
 from rackwatt.wire.readings import KINDS
 
 store_app = typer.Typer(
-    help="Set up InfluxDB, and look into a store.", no_args_is_help=True, add_completion=False
+    help="Set up InfluxDB, and look into a store.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings=NARROW,
 )
 
 
@@ -62,14 +68,14 @@ TokenFile = Annotated[
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(message, err=True)
+    typer.echo(f"rackwatt: {message}", err=True)
     raise typer.Exit(code)
 
 
 def _connect(url: str, org: str, token_file: Path | None) -> InfluxHttp:
     try:
-        return InfluxHttp(url, org, read_token(token_file))
-    except TokenError as error:
+        return InfluxHttp(http_url("--influx", url), org, read_token(token_file))
+    except (TokenError, UsageProblem) as error:
         _fail(str(error), 2)
 
 
@@ -78,24 +84,33 @@ def _seconds(text: str) -> int:
         return 0
     try:
         seconds = parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    except ValueError:
+        seconds = None
     if not isinstance(seconds, float) or seconds < 3600 or seconds % 3600:
-        raise typer.BadParameter("whole hours, like 720h or 30d, or 'forever'")
+        _fail(f"--raw-keep: expects whole hours, like 720h or 30d, or 'forever', not {text!r}", 2)
     return int(seconds)
 
 
-def _moment(text: str) -> int:
+def _moment(option: str, text: str) -> int:
+    example = "like 2026-10-01T00:00:00+01:00"
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter("a time like 2026-10-01T00:00:00+01:00") from error
+    except ValueError:
+        _fail(f"{option}: expects a time {example}, not {text!r}", 2)
     if moment.tzinfo is None:
-        raise typer.BadParameter("a time needs its offset, like 2026-10-01T00:00:00+01:00")
+        _fail(f"{option}: a time needs its offset, {example}", 2)
     return round(moment.timestamp() * 1000)
 
 
-@store_app.command("setup")
+@store_app.command(
+    "setup",
+    epilog=more(
+        "rackwatt store setup --influx http://127.0.0.1:8086 --token-dir tokens",
+        "rackwatt store setup --influx URL --token-dir tokens --raw-keep 30d",
+        failed="InfluxDB cannot be reached or refuses, or a token cannot be written",
+        wrong="wrong input or usage; nothing was changed",
+    ),
+)
 def setup_command(
     influx: Url,
     token_dir: Annotated[
@@ -103,18 +118,21 @@ def setup_command(
     ],
     influx_org: Org = DEFAULT_ORG,
     influx_token_file: TokenFile = None,
-    raw_bucket: Annotated[str, typer.Option(help="Bucket for readings.")] = RAW_BUCKET,
+    raw_bucket: Annotated[
+        str, typer.Option(metavar="NAME", help="Bucket for readings.")
+    ] = RAW_BUCKET,
     rollups_bucket: Annotated[
-        str, typer.Option(help="Bucket for rollups and the ledger's copy.")
+        str, typer.Option(metavar="NAME", help="Bucket for rollups and the ledger's copy.")
     ] = ROLLUPS_BUCKET,
     raw_keep: Annotated[
-        str, typer.Option(help="How long readings stay: 720h, 30d or forever.")
+        str, typer.Option(metavar="TIME", help="How long readings stay: 720h, 30d or forever.")
     ] = f"{RAW_SECONDS // 3600}h",
 ) -> None:
-    """Make buckets, InfluxQL mappings and least-right tokens in an InfluxDB 2.x.
+    """Make buckets, mappings and least-right tokens in InfluxDB 2.x.
 
-    Needs an operator's token. May be run again at any time: what is there stays, what differs is
-    corrected, and each thing is named. The tokens go into files that only you can read.
+    Needs an operator's token, for this once, in RACKWATT_INFLUX_TOKEN or a file. May be run
+    again at any time: what is there stays, what differs is corrected, and each thing is named.
+    The tokens go into files that only you can read.
     """
     plan = Plan(token_dir, raw_bucket, rollups_bucket, _seconds(raw_keep))
     with _connect(influx, influx_org, influx_token_file) as server:
@@ -126,10 +144,25 @@ def setup_command(
             _fail(f"token cannot be written: {error}", 1)
 
 
-@store_app.command("dump")
+@store_app.command(
+    "dump",
+    epilog=more(
+        "rackwatt store dump power --data data/collector | head",
+        "rackwatt store dump gpu --data data/collector --device r1-01-n1/GPU-0 --format jsonl",
+        "rackwatt store dump power --influx http://127.0.0.1:8086 --influx-token-file FILE \\\n"
+        "      --from 2026-10-01T00:00:00+01:00 --to 2026-10-02T00:00:00+01:00 --out day.csv",
+        failed="the store cannot be read, or the file cannot be written",
+        wrong="no such measurement or store, or wrong usage",
+    ),
+)
 def dump_command(
     measurement: Annotated[
-        str, typer.Argument(help=f"One of {', '.join(KINDS)}, or a rollup.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="MEASUREMENT",
+            help=f"One of {', '.join(KINDS)}, or a rollup.",
+            show_default=False,
+        ),
     ],
     data: Annotated[
         Path | None,
@@ -141,7 +174,7 @@ def dump_command(
         str, typer.Option("--influx-bucket", metavar="NAME", help="The bucket to read.")
     ] = RAW_BUCKET,
     influx_token_file: TokenFile = None,
-    device: Annotated[str | None, typer.Option(help="Only this device.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="NAME", help="Only this device.")] = None,
     start: Annotated[
         str | None, typer.Option("--from", metavar="TIME", help="From this time on.")
     ] = None,
@@ -153,14 +186,17 @@ def dump_command(
         Path | None, typer.Option("--out", metavar="FILE", help="Write here, not to the terminal.")
     ] = None,
 ) -> None:
-    """Write a measurement's rows as CSV or JSON lines; unknown values are empty or left out."""
+    """Write a measurement's rows as CSV or JSON lines.
+
+    Unknown values are empty in CSV and left out in JSON; they are never 0.
+    """
     if (data is None) == (influx is None):
         _fail("name one store: --data DIR or --influx URL", 2)
     selection = Selection(
         measurement,
         device,
-        None if start is None else _moment(start),
-        None if end is None else _moment(end),
+        None if start is None else _moment("--from", start),
+        None if end is None else _moment("--to", end),
     )
     with ExitStack() as stack:
         try:
