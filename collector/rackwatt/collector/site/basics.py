@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time zone, country, factors and battery: what a site says about itself, over the defaults."""
 
+import difflib
 import zoneinfo
 from collections.abc import Collection, Mapping
 from datetime import UTC
@@ -29,9 +30,17 @@ def time_zone(problems: Problems, name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        hint = near(name, zoneinfo.available_timezones())
+        hint = _near_zone(name)
         problems.add(("site", "timezone"), f"unknown time zone {name!r}", hint)
         return ZoneInfo(UTC.tzname(None) or "UTC")
+
+
+def _near_zone(name: str) -> str:
+    """The zone of that town; else the nearest name."""
+    zones = zoneinfo.available_timezones()
+    town = name.rpartition("/")[2].replace(" ", "_").lower()
+    same = sorted(zone for zone in zones if zone.rpartition("/")[2].lower() == town)
+    return f"did you mean '{same[0]}'?" if same else near(name, zones)
 
 
 def countries() -> Mapping[str, str]:
@@ -48,10 +57,10 @@ def check_country(problems: Problems, key: tuple[str | int, ...], country: str |
     known = countries()
     if country in known:
         return
-    by_name = next((code for code, name in known.items() if name.lower() == country.lower()), None)
-    if by_name is None and country.upper() in known:
-        by_name = country.upper()
-    hint = f"did you mean '{by_name}'?" if by_name else near(country, known)
+    codes = {name: code for code, name in known.items()}
+    alike = difflib.get_close_matches(country.title(), codes, 1, 0.75)
+    meant = country.upper() if country.upper() in known else codes.get(alike[0]) if alike else None
+    hint = f"did you mean '{meant}'?" if meant else "like MA for Morocco or FR for France"
     problems.add(key, f"unknown country {country!r}: a two-letter code of ISO 3166 is wanted", hint)
 
 

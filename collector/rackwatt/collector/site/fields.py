@@ -8,9 +8,11 @@ from typing import Annotated, Final
 from pydantic import BeforeValidator, Field
 
 _PREFIXES: Final = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-_ENERGY: Final = re.compile(r"\s*([0-9.]+)\s*([kKMGT]?)[wW][hH]\s*")
-_PERCENT: Final = re.compile(r"\s*([0-9.]+)\s*%\s*")
-_CLASS: Final = re.compile(r"\s*([0-9.]+)\s*[sS]?\s*")
+_NUMBER: Final = r"\s*([0-9]+(?:[.,][0-9]+)?)\s*"
+_PLAIN: Final = re.compile(_NUMBER)
+_ENERGY: Final = re.compile(_NUMBER + r"([kKMGT]?)[wW][hH]\s*")
+_PERCENT: Final = re.compile(_NUMBER + r"%\s*")
+_CLASS: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*[sS]?\s*")
 
 
 def _number(value: object, what: str) -> float | None:
@@ -20,11 +22,18 @@ def _number(value: object, what: str) -> float | None:
     return float(value) if not isinstance(value, str) else None
 
 
+def _meant(match: re.Match[str] | None, factor: float = 1.0) -> str:
+    """What a number in another notation would be in ours: a unit, or a decimal comma."""
+    if match is None:
+        return ""
+    return f" (did you mean {float(match[1].replace(',', '.')) * factor:.10g}?)"
+
+
 def _ratio(value: object) -> object:
     number = _number(value, "a ratio 0..1")
     if number is None:
-        match = _PERCENT.fullmatch(str(value))
-        meant = f" (did you mean {float(match[1]) / 100:g}?)" if match else ""
+        text = str(value)
+        meant = _meant(_PERCENT.fullmatch(text), 0.01) or _meant(_PLAIN.fullmatch(text))
         raise ValueError(f"expects a ratio 0..1{meant}")
     if 1 < number <= 100:
         raise ValueError(f"expects a ratio 0..1 (did you mean {number / 100:g}?)")
@@ -36,8 +45,9 @@ def _ratio(value: object) -> object:
 def _watt_hours(value: object) -> object:
     number = _number(value, "a number of Wh")
     if number is None:
-        match = _ENERGY.fullmatch(str(value))
-        meant = f" (did you mean {float(match[1]) * _PREFIXES[match[2]]:.10g}?)" if match else ""
+        text = str(value)
+        match = _ENERGY.fullmatch(text)
+        meant = _meant(match, _PREFIXES[match[2]]) if match else _meant(_PLAIN.fullmatch(text))
         raise ValueError(f"expects a number of Wh{meant}")
     return number
 
@@ -47,7 +57,9 @@ def _accuracy(value: object) -> object:
     if number is None:
         match = _CLASS.fullmatch(str(value))  # 0.2S and 0.5S are classes of IEC 62053-22
         if match is None:
-            raise ValueError("expects an accuracy class in percent, like 0.5 or 0.2S")
+            text = str(value)
+            meant = _meant(_PERCENT.fullmatch(text)) or _meant(_PLAIN.fullmatch(text))
+            raise ValueError(f"expects an accuracy class in percent, like 0.5 or 0.2S{meant}")
         number = float(match[1])
     if 0 < number < 0.01:
         raise ValueError(

@@ -47,7 +47,8 @@ _HARMLESS: Final = frozenset(
 def repaired(document: Document, error: ValidationError) -> SiteFile | None:
     """The file with its slips mended, or None when they are more than slips."""
     data = copy.deepcopy(document.data)
-    for item in error.errors():
+    # What is missing last: it may have stood there under a misspelt name.
+    for item in sorted(error.errors(), key=lambda item: item["type"] == "missing"):
         if not _mend(data, item):
             return None
     try:
@@ -67,6 +68,8 @@ def _mend(data: Any, item: Mapping[str, Any]) -> bool:
     name = key[-1] if key else None
     if not isinstance(parent, dict) or name not in parent:
         return False
+    if item["type"] == "missing":
+        return True
     value = parent.pop(name)
     if item["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(name), fields_at(SiteFile, key[:-1]), 1, 0.5)
