@@ -1,185 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Live figures from streams as they come: seconds here, ten seconds there, holes and all."""
+"""Live figures from streams as they come: seconds here, ten seconds there."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from math import fsum, sin
+from collections.abc import Callable
+from math import fsum
 from typing import Any
 
 import pytest
+from collector.campus import (
+    BEGIN,
+    FACTORS,
+    PDUS,
+    SMALL,
+    Contract,
+    Site,
+    World,
+    at,
+    fine,
+    live,
+    run,
+    small,
+    staggered,
+    together,
+)
+from collector.terms import terms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rackwatt.collector.accounting.battery import BatteryParameters, BatteryState, initial
-from rackwatt.collector.accounting.factors import SiteFactors, shipped
+from rackwatt.collector.accounting.battery import BatteryState, initial
 from rackwatt.collector.accounting.vocabulary import ORIGINS
-from rackwatt.collector.live.figures import Figures, LiveFigures
-from rackwatt.wire.inventory import Register
-
-BEGIN = 1_780_000_000_000
-FACTORS = SiteFactors(shipped(), "MA")
-PARAMETERS = BatteryParameters(1e6, 0.95, 0.95)
-PDUS = tuple(f"pdu-{index:02}" for index in range(32))
-
-
-@dataclass(frozen=True)
-class Term:
-    meter_id: str
-    sign: int = 1
-
-
-@dataclass(frozen=True)
-class Terms:
-    roles: Mapping[str, tuple[Term, ...]]
-    pue_category: int | None = 2
-
-
-@dataclass(frozen=True)
-class Always:
-    def holds(self, time_ms: int) -> bool:
-        return True
-
-
-@dataclass(frozen=True)
-class Contract:
-    meter: str
-    validity: Always = Always()
-
-
-def terms(category: int = 2, **roles: Sequence[str]) -> Terms:
-    return Terms(
-        {
-            role: tuple(Term(d.removeprefix("-"), -1 if d.startswith("-") else 1) for d in devices)
-            for role, devices in roles.items()
-        },
-        category,
-    )
-
-
-@dataclass
-class Site:
-    now: Terms
-    contracts: tuple[Contract, ...] = ()
-
-    def terms_at(self, time_ms: int) -> Terms:
-        return self.now
-
-
-CAMPUS = terms(
-    grid=["g"],
-    pv=["p"],
-    battery=["b"],
-    it=PDUS,
-    losses=["u", *(f"-{pdu}" for pdu in PDUS)],
-    cooling=["c"],
-)
-
-
-def live(site: Site | None = None, state: BatteryState | None = None) -> LiveFigures:
-    held = BatteryState() if state is None else state
-    return LiveFigures(Site(CAMPUS) if site is None else site, FACTORS, PARAMETERS, held)
-
-
-@dataclass
-class World:
-    """A site at one second steps: truth, and what its meters say of it."""
-
-    seconds: int = 0
-    energy: dict[str, float] = field(default_factory=dict)
-    power: dict[str, float] = field(default_factory=dict)
-    window: dict[str, float] = field(default_factory=dict)
-    swing: float = 0.3
-
-    def step(self) -> None:
-        """Training steps swing the load; PV follows a cloud; the battery charges then gives."""
-        self.seconds += 1
-        step = 1.0 if self.seconds % 7 < 5 else 1.0 - self.swing
-        it = {pdu: 20_000.0 * step * (1 + index / 100) for index, pdu in enumerate(PDUS)}
-        ups = 1.04 * fsum(it.values())
-        cooling = 90_000.0 + 5000.0 * sin(self.seconds / 50)
-        pv = 300_000.0 + 50_000.0 * sin(self.seconds / 30)
-        charge = 40_000.0 if self.seconds % 200 < 100 else 0.0
-        discharge = 0.0 if self.seconds % 200 < 100 else 30_000.0
-        grid = ups + cooling + charge - discharge - pv
-        self.power = {
-            "g": grid,
-            "p": pv,
-            "c": cooling,
-            "u": ups,
-            "b+": charge,
-            "b-": discharge,
-            **it,
-        }
-        for name, watts in self.power.items():
-            self.energy[name] = self.energy.get(name, 0.0) + watts / 3600
-            self.window[name] = self.window.get(name, 0.0) + watts / 10
-
-    def readings(self, offset: Callable[[str], int]) -> Iterable[tuple[str, dict[str, float]]]:
-        for name in ("g", "p", "c", "u"):
-            values = {
-                "power_watts": self.power[name],
-                "energy_import_watt_hours": self.energy[name] // 1.0,
-            }
-            if name == "g":
-                values |= {"power_export_watts": 0.0, "energy_export_watt_hours": 3.0}
-            yield name, values
-        yield (
-            "b",
-            {
-                "power_charge_watts": self.power["b+"],
-                "power_discharge_watts": self.power["b-"],
-                "energy_charge_watt_hours": self.energy["b+"] // 1.0,
-                "energy_discharge_watt_hours": self.energy["b-"] // 1.0,
-            },
-        )
-        for pdu in PDUS:
-            if (self.seconds - offset(pdu)) % 10 == 0:
-                watts, self.window[pdu] = self.window[pdu], 0.0
-                counted = self.energy[pdu] // 100 * 100
-                yield pdu, {"power_watts": watts, "energy_import_watt_hours": counted}
-
-    def truth(self, since: Mapping[str, float]) -> float:
-        gone = {name: self.energy[name] - since.get(name, 0.0) for name in self.energy}
-        inside = gone["g"] + gone["p"] - 0.95 * gone["b+"] + gone["b-"] / 0.95
-        return inside / fsum(gone[pdu] for pdu in PDUS)
-
-
-def fine(figures: LiveFigures) -> None:
-    register = Register(resolution_watt_hours=1.0)
-    for device in ("g", "p", "c", "u"):
-        figures.registers(device, {"energy_import_watt_hours": register})
-    names = ("energy_charge_watt_hours", "energy_discharge_watt_hours")
-    figures.registers("b", dict.fromkeys(names, register))
-    for pdu in PDUS:
-        coarse = Register(resolution_watt_hours=100.0)
-        figures.registers(pdu, {"energy_import_watt_hours": coarse})
-
-
-def together(_: str) -> int:
-    return 0
-
-
-def staggered(pdu: str) -> int:
-    return int(pdu[-2:]) % 10
-
-
-def run(
-    figures: LiveFigures,
-    world: World,
-    seconds: int,
-    offset: Callable[[str], int] = together,
-    silent: frozenset[str] = frozenset(),
-) -> Figures:
-    for _ in range(seconds):
-        world.step()
-        for device, values in world.readings(offset):
-            if device not in silent:
-                figures.observe(device, at(world.seconds), values)
-    return figures.figures(at(world.seconds) + 900)
-
-
-def at(seconds: float) -> int:
-    return BEGIN + round(seconds * 1000)
 
 
 @pytest.mark.parametrize("offset", [together, staggered])
@@ -279,120 +127,6 @@ def test_the_ledgers_state_is_taken_over_and_followed() -> None:
     assert now.battery.watt_hours == pytest.approx(charged, rel=1e-9)
 
 
-def test_nothing_read_is_nothing_known() -> None:
-    now = live().figures(BEGIN)
-    assert now.instant_ms is None
-    assert now.pue.reason == "starting"
-    assert now.source_share is None
-
-
-def test_a_meter_that_falls_silent() -> None:
-    figures, world = live(), World()
-    run(figures, world, 60)
-    now = run(figures, world, 4, silent=frozenset({"p"}))
-    assert now.instant_ms == at(62)
-    assert now.missing == ()
-    now = run(figures, world, 2, silent=frozenset({"p"}))
-    assert now.missing == ("p",)
-    assert now.source_share is None
-    assert now.sources["pv"] is None
-    assert now.sources["unknown"] is None
-    assert now.completeness == pytest.approx(1 - 1 / 70, abs=0.003)
-    assert now.pue.value is not None
-    now = run(figures, world, 20, silent=frozenset({"p"}))
-    assert now.pue.value is None
-    assert now.pue.reason == "missing:p"
-
-
-def test_a_slow_meter_is_held_for_two_and_a_half_cadences() -> None:
-    figures, world = live(), World()
-    run(figures, world, 60)
-    now = run(figures, world, 24, silent=frozenset({PDUS[3]}))
-    assert now.missing == ()
-    now = run(figures, world, 4, silent=frozenset({PDUS[3]}))
-    assert now.missing == (PDUS[3],)
-    assert now.load_watts is None
-    assert now.source_share is not None
-    assert now.residual_ratio is None
-
-
-def test_silence_of_all_ends_in_not_knowing() -> None:
-    figures, world = live(), World()
-    run(figures, world, 60)
-    now = figures.figures(at(100))
-    assert now.load_watts is not None
-    now = figures.figures(at(60 + 90))
-    assert now.load_watts is None
-    assert now.pue.value is None
-    assert (now.pue.reason or "").startswith("missing:")
-    assert now.completeness == 0.0
-
-
-def test_a_hole_that_registers_bridge_keeps_the_span() -> None:
-    figures, world = live(), World()
-    fine(figures)
-    run(figures, world, 300)
-    run(figures, world, 120, silent=frozenset({"g", "p", "b", "c", "u"}))
-    now = run(figures, world, 60)
-    assert now.pue.since_ms == at(10)
-    assert now.pue.value == pytest.approx(world.truth({}), rel=0.01)
-
-
-def test_a_hole_that_no_register_bridges_begins_a_new_span() -> None:
-    figures, world = live(), World()
-    fine(figures)
-    run(figures, world, 300)
-    gone = run(figures, world, 60, silent=frozenset(PDUS))
-    assert gone.pue.value is None
-    begin = dict(world.energy)
-    world.window.clear()
-    now = run(figures, world, 60)
-    assert now.pue.since_ms == at(370)
-    assert now.pue.value == pytest.approx(world.truth(begin), rel=0.02)
-
-
-def test_a_short_silence_of_the_fast_meters_does_not_blink() -> None:
-    figures, world = live(), World()
-    fine(figures)
-    run(figures, world, 308)
-    for silent in (*[{"g", "p", "b"}] * 4, *[set[str]()] * 60):
-        now = run(figures, world, 1, silent=frozenset(silent))
-        assert now.pue.value is not None
-
-
-def test_late_and_repeated_readings_change_nothing() -> None:
-    straight, late = live(), live()
-    world, held = World(), []
-    for _ in range(120):
-        world.step()
-        for device, values in world.readings(together):
-            straight.observe(device, at(world.seconds), values)
-            if world.seconds % 9 == 4:
-                held.append((device, at(world.seconds), values))
-            else:
-                late.observe(device, at(world.seconds), values)
-    for device, time, values in reversed(held + held):
-        late.observe(device, time, values)
-    one, other = straight.figures(at(121)), late.figures(at(121))
-    assert one.pue.value == pytest.approx(other.pue.value, rel=1e-9)
-    assert one.source_share == other.source_share
-
-
-def test_a_reading_from_the_future_is_left_out() -> None:
-    figures = LiveFigures(Site(CAMPUS), FACTORS, PARAMETERS, BatteryState(), now_ms=BEGIN)
-    figures.observe("g", at(3600), {"power_watts": 1.0})
-    assert figures.figures(at(1)).instant_ms is None
-
-
-SMALL = terms(grid=["g"], it=["i"])
-
-
-def small(figures: LiveFigures, seconds: Iterable[int], grid: float, it: float) -> None:
-    for s in seconds:
-        figures.observe("g", at(s), {"power_watts": grid})
-        figures.observe("i", at(s), {"power_watts": it})
-
-
 def test_contracts_are_a_part_of_the_import() -> None:
     figures = live(Site(SMALL, (Contract("ppa"),)))
     small(figures, range(20), 120.0, 120.0)
@@ -481,51 +215,6 @@ def test_no_load_has_no_pue() -> None:
     assert now.pue.reason == "no_it_load"
     assert now.source_share is None
     assert now.shares.contracted is None
-
-
-def test_a_meter_never_read_is_missing_after_a_while() -> None:
-    figures = live(Site(SMALL))
-    for s in range(20):
-        figures.observe("g", at(s), {"power_watts": 1.0})
-    assert figures.figures(at(20)).pue.reason == "starting"
-    for s in range(20, 40):
-        figures.observe("g", at(s), {"power_watts": 1.0})
-    now = figures.figures(at(40))
-    assert now.pue.reason == "missing:i"
-    assert now.completeness == 0.5
-
-
-def test_a_register_alone_tells_power_and_pue() -> None:
-    figures = live(Site(SMALL))
-    figures.observe("g", at(-1), {"voltage_volts": 230.0, "energy_import_watt_hours": None})
-    figures.registers("g", {"energy_import_watt_hours": Register(resolution_watt_hours=1.0)})
-    for s in range(0, 61, 10):
-        figures.observe("g", at(s), {"energy_import_watt_hours": 120.0 * s / 3600 // 1})
-        figures.observe("i", at(s), {"energy_import_watt_hours": 36_000.0 * s / 3600})
-    now = figures.figures(at(61))
-    assert now.sinks["it"] == pytest.approx(36_000.0)
-    assert now.pue.value is not None
-    figures.observe("i", at(70), {"energy_import_watt_hours": 0.0})
-    figures.observe("g", at(70), {"energy_import_watt_hours": 2.0})
-    assert figures.figures(at(71)).pue.reason == "starting"
-    assert figures.figures(at(71)).sinks["it"] is None
-    assert figures.figures(at(100)).sinks["it"] is None
-
-
-def test_a_register_reset_is_no_bridge_and_a_roll_over_is() -> None:
-    for modulus, since in ((None, 340), (2000.0, 0)):
-        figures = live(Site(SMALL))
-        spec = Register(resolution_watt_hours=0.1, modulus_watt_hours=modulus)
-        figures.registers("i", {"energy_import_watt_hours": spec})
-        for s in (*range(0, 301, 10), *range(340, 400, 10)):
-            counted = (1467.0 + 6000.0 * s / 3600) % 2000.0
-            watts = {} if 300 < s < 340 else {"power_watts": 6000.0}
-            figures.observe("i", at(s), {"energy_import_watt_hours": counted, **watts})
-        for s in range(400):
-            figures.observe("g", at(s), {"power_watts": 7200.0})
-        now = figures.figures(at(400))
-        assert now.pue.since_ms == at(since)
-        assert now.pue.value == pytest.approx(1.2)
 
 
 def test_memory_is_bounded() -> None:
