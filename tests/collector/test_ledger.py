@@ -2,65 +2,23 @@
 """The book of record: exactly once, closed on time, restated when late, never overwritten."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from math import fsum
 from pathlib import Path
-from typing import Any
 
 import pytest
+from collector.books import (
+    BEGIN,
+    HOUR,
+    MINUTE,
+    data,
+    hour_of,
+    ledger,
+    record,
+    rows,
+)
 
-from rackwatt.collector.accounting.battery import BatteryParameters
-from rackwatt.collector.accounting.factors import SiteFactors, shipped
 from rackwatt.collector.ledger import InputRecord, Ledger
-from rackwatt.wire.inventory import InventoryItem, Register
-
-MINUTE = 60_000
-HOUR = 60 * MINUTE
-BEGIN = 1_780_000_000_000 // HOUR * HOUR + 2 * HOUR
-MEMORY = Path(":memory:")
-
-
-@dataclass(frozen=True)
-class Term:
-    meter_id: str
-    sign: int = 1
-
-
-@dataclass(frozen=True)
-class Terms:
-    roles: Mapping[str, tuple[Term, ...]]
-    pue_category: int | None = 2
-
-
-@dataclass(frozen=True)
-class Meter:
-    cadence_seconds: float = 1.0
-
-
-@dataclass(frozen=True)
-class Site:
-    roles: Mapping[str, tuple[str, ...]]
-    category: int = 2
-    meters: Mapping[str, Meter] = field(default_factory=dict)
-
-    def terms_at(self, time_ms: int) -> Terms:
-        roles = {
-            role: tuple(Term(d.removeprefix("-"), -1 if d.startswith("-") else 1) for d in devices)
-            for role, devices in self.roles.items()
-        }
-        return Terms(roles, self.category)
-
-    def meters_at(self, time_ms: int) -> Mapping[str, Meter]:
-        return self.meters
-
-
-PLAIN = Site({"grid": ("g",), "pv": ("p",), "battery": ("b",), "it": ("i",)})
-PARAMETERS = BatteryParameters(1000.0, 0.9, 0.9)
-
-
-def ledger(path: Path = MEMORY, site: Site = PLAIN, initial: float = 0.0) -> Ledger:
-    return Ledger(path, site, SiteFactors(shipped(), "MA"), PARAMETERS, initial)
 
 
 @pytest.fixture
@@ -68,45 +26,6 @@ def book() -> Iterator[Ledger]:
     opened = ledger()
     yield opened
     opened.close()
-
-
-def record(device: str, seconds: float, **values: float | None) -> InputRecord:
-    time = BEGIN + round(seconds * 1000)
-    return InputRecord(device, time, values, time + 500)
-
-
-def energy(watts: float, seconds: float) -> float:
-    return watts * (seconds + 100) / 3600
-
-
-def hour_of(seconds: Iterable[int]) -> list[InputRecord]:
-    """Grid 1000 W, PV 500 W, charge 300 W, IT 1200 W."""
-    found: list[InputRecord] = []
-    for s in seconds:
-        found += [
-            record("g", s, power_watts=1000.0, energy_import_watt_hours=energy(1000.0, s)),
-            record("p", s, power_watts=500.0, energy_import_watt_hours=energy(500.0, s)),
-            record(
-                "b",
-                s,
-                power_charge_watts=300.0,
-                power_discharge_watts=0.0,
-                energy_charge_watt_hours=energy(300.0, s),
-                energy_discharge_watt_hours=7.0,
-            ),
-            record("i", s, power_watts=1200.0, energy_import_watt_hours=energy(1200.0, s)),
-        ]
-    return found
-
-
-def rows(book: Ledger) -> list[tuple[int, str]]:
-    return [(row.start_ms, row.text) for row in book.rows(0, 2**60)]
-
-
-def data(book: Ledger, minute: int = 0) -> Mapping[str, Any]:
-    start = BEGIN + minute * MINUTE
-    (row,) = book.rows(start, start + 1)
-    return row.data
 
 
 def test_an_interval_closes_thirty_seconds_after_its_end(book: Ledger) -> None:
@@ -327,118 +246,6 @@ def test_fields_that_the_books_do_not_use_are_not_kept(book: Ledger) -> None:
     assert book.close_intervals(BEGIN + HOUR).closed_through_ms is None
 
 
-COARSE = Register(resolution_watt_hours=100.0)
-
-
-def coarse_records(seconds: Iterable[int]) -> list[InputRecord]:
-    return [
-        record(
-            "i",
-            s,
-            power_watts=5100.0,
-            energy_import_watt_hours=(5000 * s / 3600 + 30) // 100 * 100.0,
-        )
-        for s in seconds
-    ]
-
-
-def test_a_coarse_register_gives_the_hour_its_sum() -> None:
-    book = ledger(site=Site({"it": ("i",)}))
-    item = InventoryItem(device="i", registers={"energy_import_watt_hours": COARSE})
-    book.inventory([item], BEGIN)
-    book.inventory([item], BEGIN)
-    book.apply(coarse_records(range(-10, 3500, 10)), 1)
-    book.close_intervals(BEGIN + 59 * MINUTE)
-    assert data(book, 5)["it"] == pytest.approx(85.0)
-    assert data(book, 5)["metering"] == ["provisional"]
-    book.apply(coarse_records(range(3500, 3640, 10)), 1)
-    done = book.close_intervals(BEGIN + HOUR + 30_000)
-    assert done.restated == 0
-    assert book.restatements() == 0
-    hour = [row.data["it"] for row in book.rows(BEGIN, BEGIN + HOUR)]
-    assert fsum(hour) == pytest.approx(5000.0)
-    assert book.revisions(BEGIN + 5 * MINUTE)[-1].cause == "hour_closed"
-    book.close()
-
-
-def test_a_resolution_that_comes_late_restates_what_it_concerns() -> None:
-    book = ledger(site=Site({"it": ("i",)}))
-    book.apply(coarse_records(range(-10, 400, 10)), 1)
-    book.close_intervals(BEGIN + 390_000)
-    item = InventoryItem(device="i", registers={"energy_import_watt_hours": COARSE})
-    book.inventory([item], BEGIN + 390_000)
-    assert book.close_intervals(BEGIN + 390_000).restated == 6
-    assert data(book, 2)["it"] == pytest.approx(85.0)
-    book.close()
-
-
-def test_a_replaced_meter_and_a_reset_are_events() -> None:
-    book = ledger(site=Site({"it": ("i",)}))
-    old, new = InventoryItem(device="i", serial="A"), InventoryItem(device="i", serial="B")
-    book.inventory([old, InventoryItem(device="i")], BEGIN)
-    values = {0: 100.0, 10: 110.0, 20: 900_000.0, 30: 900_010.0, 40: 5.0, 50: 15.0, 60: 25.0}
-    book.apply(
-        [record("i", s, energy_import_watt_hours=v, power_watts=3600.0) for s, v in values.items()],
-        1,
-    )
-    book.inventory([new], BEGIN + 15_000)
-    book.inventory([new], BEGIN + 16_000)
-    book.close_intervals(BEGIN + 90_000)
-    found = book.events(BEGIN, BEGIN + HOUR)
-    assert [(at - BEGIN, code) for at, _, _, code in found] == [(20_000, "swap"), (40_000, "reset")]
-    assert data(book)["it"] == pytest.approx(60.0)
-    assert data(book)["metering"] == ["estimated"]
-    book.close()
-
-
-def test_export_is_a_term_once_the_meter_knows_it() -> None:
-    book, straight = ledger(), ledger()
-    records = hour_of(range(0, 400, 10))
-    export = [
-        record("g", s, power_export_watts=0.0, energy_export_watt_hours=5.0)
-        for s in range(200, 400, 10)
-    ]
-    book.apply(records, 1)
-    book.close_intervals(BEGIN + 390_000)
-    assert "export" not in data(book, 0)["sinks"]
-    book.apply(export, 2)
-    book.close_intervals(BEGIN + 390_000)
-    assert data(book, 0)["sinks"]["export"] is None
-    assert data(book, 5)["sinks"]["export"] == 0.0
-    assert book.revisions(BEGIN)[-1].cause == "new_series"
-    straight.apply([*export, *records], 1)
-    straight.close_intervals(BEGIN + 390_000)
-    assert rows(book) == rows(straight)
-    book.close()
-    straight.close()
-
-
-def test_it_at_the_output_of_a_ups() -> None:
-    site = Site({"grid": ("g",), "it": ("u",), "losses": ("u", "-u")}, category=1)
-    book = ledger(site=site)
-    book.apply(
-        [
-            record(
-                "u",
-                s,
-                power_watts=110.0,
-                energy_import_watt_hours=110.0 * s / 3600,
-                power_output_watts=100.0,
-                energy_output_watt_hours=100.0 * s / 3600,
-                on_battery_ratio=1.0 if s == 30 else 0.0,
-            )
-            for s in range(0, 160, 10)
-        ],
-        1,
-    )
-    book.close_intervals(BEGIN + 150_000)
-    assert data(book)["it"] == pytest.approx(100 / 60)
-    assert data(book)["sinks"]["losses"] == pytest.approx(10 / 60)
-    assert "ups_on_battery" in data(book)["metering"]
-    assert "ups_on_battery" not in data(book, 1)["metering"]
-    book.close()
-
-
 def test_a_stale_stock_is_anchored_to_the_state_of_charge(book: Ledger) -> None:
     records = hour_of(range(0, 280, 10))
     blind = [r for r in records if not (r.device == "b" and r.time_ms >= BEGIN + 60_000)]
@@ -450,15 +257,3 @@ def test_a_stale_stock_is_anchored_to_the_state_of_charge(book: Ledger) -> None:
     assert data(book, 2)["measured_stock"] == 250.0
     assert not data(book, 2)["battery"]["stale"]
     assert fsum(data(book, 2)["battery"]["stock"].values()) == pytest.approx(250.0)
-
-
-def test_a_slow_meter_is_interpolated_within_two_of_its_cadences() -> None:
-    site = Site({"it": ("i",)}, meters={"i": Meter(cadence_seconds=60.0)})
-    book = ledger(site=site)
-    book.apply(
-        [record("i", s, energy_import_watt_hours=3600.0 * s / 3600) for s in (0, 50, 110, 170)], 1
-    )
-    book.close_intervals(BEGIN + 150_000)
-    assert data(book)["it"] == pytest.approx(60.0)
-    assert data(book)["metering"] == []
-    book.close()
