@@ -1,96 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ingest, batch by batch: what is kept, refused, counted, and when it is acknowledged."""
 
-import asyncio
 import json
 import logging
-import sqlite3
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from doubles import FakePlaces, until
+from collector.bench import EPOCH, ROOT, Bench, bench, message, received, status
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rackwatt.collector.ingest.ingest import OWNER_SECONDS, Ingest
-from rackwatt.collector.ingest.spool import ACCOUNTANT, STORE, Batch, Spool
-from rackwatt.wire.backoff import Backoff
-from rackwatt.wire.clock import ManualClock
+from rackwatt.collector.ingest.ingest import OWNER_SECONDS
 from rackwatt.wire.codec import Reason, decode_envelope
-from rackwatt.wire.session import BrokerSettings, Received
+from rackwatt.wire.session import Received
 
-ROOT = "rackwatt/v1/demo/hall-a/snmp-a"
-EPOCH = 1_790_000_000_000 * 4096
-
-
-class Bench:
-    """An ingest over a spool of its own; acknowledgements are noted and not sent."""
-
-    def __init__(self, path: Path, *, max_bytes: int = 10**8) -> None:
-        self.path = path
-        self.clock = ManualClock()
-        self.spool = Spool(path, max_bytes=max_bytes, clock=self.clock)
-        self.acknowledged: list[Received] = []
-
-    async def start(self) -> "Bench":
-        watches = await self.spool.start()
-        broker = BrokerSettings(url="mqtt://127.0.0.1:1")
-        self.ingest = Ingest(broker, FakePlaces(), self.spool, self.clock, backfill_seconds=None)
-        self.ingest.watch.restore(watches)
-        self.ingest.session.ack = self._ack  # type: ignore[method-assign]
-        return self
-
-    def _ack(self, messages: Iterable[Received]) -> None:
-        self.acknowledged += messages
-
-    async def take(self, *messages: Received) -> None:
-        await self.ingest._on_batch(messages)
-
-    async def kept(self) -> list[tuple[str, bytes]]:
-        return [(record.topic, record.payload) for record in await self.spool.read(0, 999)]
-
-    def letters(self) -> list[tuple[str, str]]:
-        connection = sqlite3.connect(self.path)
-        try:
-            query = "SELECT reason, detail FROM deadletters ORDER BY id"
-            return connection.execute(query).fetchall()
-        finally:
-            connection.close()
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    made = await Bench(tmp_path / "spool.db").start()
-    yield made
-    await made.spool.aclose()
-
-
-def received(topic: str, payload: bytes, *, retain: bool = False) -> Received:
-    return Received(topic, payload, retain, 1, 1, 1)
-
-
-def message(
-    seq: int, *readings: dict[str, Any], topic: str = f"{ROOT}/power", epoch: int = EPOCH
-) -> Received:
-    given = readings or ({"device": "m1", "power_watts": float(seq)},)
-    body = {"epoch": epoch, "seq": seq, "time": 1_790_000_000_000, "readings": given}
-    return received(topic, json.dumps(body).encode())
-
-
-def status(
-    sent: int, *, oldest: int = 1, state: str = "online", retain: bool = False, late_ms: int = 0
-) -> Received:
-    epochs = [{"epoch": EPOCH, "oldest": oldest, "last": max(sent, oldest - 1),
-               "sent_through": sent}]  # fmt: skip
-    body = {
-        "state": state,
-        "session": 1,
-        "time": ManualClock().now_ms() - late_ms,
-        "epochs": epochs,
-    }
-    return received(f"{ROOT}/status", json.dumps(body).encode(), retain=retain)
+__all__ = ["bench"]  # a fixture
 
 
 async def test_a_batch_is_kept_as_received_and_then_acknowledged(bench: Bench) -> None:
@@ -257,7 +181,6 @@ async def test_an_inventory_is_kept_once_per_version(bench: Bench) -> None:
 
 # -- one device, one agent ----------------------------------------------------------------------
 
-
 OTHER = "rackwatt/v1/demo/site/meters/power"
 
 
@@ -330,99 +253,3 @@ async def test_only_a_status_that_is_not_retained_tells_of_clock_and_life(bench:
     await bench.take(status(1, late_ms=2_500))
     assert agent.clock_offset_seconds == 2.5
     assert agent.last_seen_ms == bench.clock.now_ms()
-
-
-# -- when the disk refuses ------------------------------------------------------------------------
-
-
-class Broken:
-    """A disk that refuses a number of times."""
-
-    def __init__(self, bench: Bench, failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.failures = failures
-        self.tries = 0
-        self._real = bench.spool.append
-        monkeypatch.setattr(bench.spool, "append", self.append)
-        self._bench = bench
-
-    async def append(self, batch: Batch) -> None:
-        self.tries += 1
-        assert self._bench.acknowledged == []
-        if self.tries <= self.failures:
-            raise sqlite3.OperationalError("database or disk is full")
-        await self._real(batch)
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Backoff, "next", lambda _: 0.01)
-
-
-@pytest.mark.usefixtures("quick")
-async def test_nothing_is_acknowledged_before_it_is_on_the_disk(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    disk = Broken(bench, 3, monkeypatch)
-    messages = [message(1), message(2)]
-    await bench.take(*messages)
-    assert disk.tries == 4
-    assert bench.acknowledged == messages
-    assert await bench.kept() == [(item.topic, item.payload) for item in messages]
-    assert "disk is full; nothing is acknowledged meanwhile" in caplog.text
-
-
-@pytest.mark.usefixtures("quick")
-async def test_who_is_stopped_while_the_disk_refuses_acknowledges_nothing(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    disk = Broken(bench, 10**9, monkeypatch)
-    task = asyncio.ensure_future(bench.take(message(1)))
-    await until(lambda: disk.tries >= 2)
-    task.cancel()
-    await asyncio.wait([task])
-    assert task.cancelled()
-    assert bench.acknowledged == []
-    monkeypatch.undo()
-    after = await Bench(bench.path).start()  # killed and started again
-    await after.take(message(1))
-    assert len(await after.kept()) == 1
-    await after.spool.aclose()
-
-
-@pytest.mark.usefixtures("quick")
-async def test_a_loss_does_not_save_the_watch_before_its_messages(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else a crash between the two would leave messages that count as received and are nowhere."""
-    disk = Broken(bench, 10**9, monkeypatch)
-    task = asyncio.ensure_future(bench.take(message(1)))
-    await until(lambda: disk.tries >= 1)
-    monkeypatch.setattr(bench.ingest.session.connected, "is_set", lambda: True)
-    monkeypatch.setattr(bench.ingest.replays, "plan", pytest.fail)
-    asking = asyncio.ensure_future(bench.ingest._ask_again())
-    bench.clock.advance(5.0)
-    await asyncio.sleep(1.1)
-    assert not asking.done()
-    for each in (asking, task):
-        each.cancel()
-    await asyncio.wait([asking, task])
-
-
-@pytest.mark.usefixtures("quick")
-async def test_a_full_spool_takes_nothing_until_there_is_room(tmp_path: Path) -> None:
-    bench = await Bench(tmp_path / "small.db", max_bytes=50).start()
-    first, second = message(1), message(2)
-    await bench.take(first)
-    assert bench.spool.full_ratio > 1
-    task = asyncio.ensure_future(bench.take(second))
-    await asyncio.sleep(0.05)
-    assert not task.done()
-    assert bench.acknowledged == [first]
-    for name in (STORE, ACCOUNTANT):
-        bench.spool.passed(name, 1)
-    await bench.spool.trim()
-    async with asyncio.timeout(2):
-        await task
-    assert bench.acknowledged == [first, second]
-    assert len(await bench.kept()) == 1
-    await bench.spool.aclose()
