@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Delivery by the MQTT session, with a real broker: who acknowledges what, and what survives."""
+
+import asyncio
+
+import aiomqtt
+from doubles import Inbox, Running, session, until
+from wire.sessions import TOPIC, count, publish
+
+from rackwatt.wire.session import BrokerSettings, Received, Session
+from servers.fixtures import Mosquitto
+
+
+async def test_what_is_not_acknowledged_comes_again(mosquitto: Mosquitto) -> None:
+    """Fails as well if the client library stops honouring `manual_ack_set`."""
+    first = Inbox()
+    receiver = session(mosquitto.url, "receiver", first, TOPIC)
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"1", b"2", b"3")
+        await first.wait(count(3))
+        receiver.ack(first.messages[:1])
+        receiver.ack(first.messages[2:])
+    again = Inbox()
+    receiver = session(mosquitto.url, "receiver", again, TOPIC)
+    async with Running(receiver.run()):
+        await again.wait(count(1))
+        await publish(mosquitto.url, b"4")
+        await again.wait(count(2))
+        assert again.payloads() == [b"2", b"4"]
+        receiver.ack(again.messages)
+    last = Inbox()
+    receiver = session(mosquitto.url, "receiver", last, TOPIC)
+    async with Running(receiver.run()):
+        await publish(mosquitto.url, b"5")
+        await last.wait(count(1))
+        assert last.payloads() == [b"5"]
+
+
+async def test_the_library_still_lets_us_acknowledge(mosquitto: Mosquitto) -> None:
+    """We lean on two private members of aiomqtt; this names them when an update moves them."""
+    client = aiomqtt.Client("127.0.0.1", mosquitto.port)
+    assert callable(client._client.manual_ack_set)
+    assert callable(client._client.ack)
+    assert isinstance(client._queue, asyncio.Queue)
+
+
+async def test_an_acknowledgement_held_across_a_broker_restart_does_not_swallow_a_new_message(
+    mosquitto: Mosquitto,
+) -> None:
+    inbox = Inbox()
+    receiver = session(mosquitto.url, "receiver", inbox, TOPIC)
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"old")
+        (old,) = await inbox.wait(count(1))
+        mosquitto.kill()
+        for file in mosquitto.directory.glob("mosquitto.db*"):
+            file.unlink()  # it comes back with nothing: its packet identifiers start anew
+        await until(lambda: not receiver.connected.is_set())
+        receiver.ack([old])  # no connection: nothing happens
+        mosquitto.start()
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"new")
+        await inbox.wait(count(2))
+        new = inbox.messages[-1]
+        assert (new.payload, new.mid) == (b"new", old.mid)
+        assert new.connection > old.connection
+        receiver.ack([old])
+        await publish(mosquitto.url, b"later")  # the broker has handled the acknowledgement
+        await inbox.wait(count(3))
+        receiver.ack(inbox.messages[-1:])
+    again = Inbox()
+    receiver = session(mosquitto.url, "receiver", again, TOPIC)
+    async with Running(receiver.run()):
+        await again.wait(count(1))
+        assert again.payloads() == [b"new"]
+
+
+async def test_without_the_binding_the_new_message_would_be_swallowed(
+    mosquitto: Mosquitto,
+) -> None:
+    """The control of the test above: the danger is real with this broker and this library."""
+    inbox = Inbox()
+    receiver = session(mosquitto.url, "receiver", inbox, TOPIC)
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"new")
+        (new,) = await inbox.wait(count(1))
+        stale = Received(TOPIC, b"old", False, new.mid, 1, receiver.number)
+        receiver.ack([stale])
+    again = Inbox()
+    receiver = session(mosquitto.url, "receiver", again, TOPIC)
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"later")
+        await again.wait(count(1))
+        assert again.payloads() == [b"later"]
+
+
+async def test_the_session_and_its_messages_survive_a_broker_restart(mosquitto: Mosquitto) -> None:
+    inbox = Inbox()
+    receiver = session(mosquitto.url, "receiver", inbox, TOPIC)
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+    await publish(mosquitto.url, b"while it was away")
+    mosquitto.restart()
+    async with Running(receiver.run()):
+        await inbox.wait(count(1))
+        assert inbox.payloads() == [b"while it was away"]
+
+
+async def test_a_redelivered_message_can_be_acknowledged_on_its_new_connection(
+    mosquitto: Mosquitto,
+) -> None:
+    inbox = Inbox()
+    receiver = session(mosquitto.url, "receiver", inbox, TOPIC)
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"1")
+        await inbox.wait(count(1))
+        mosquitto.restart()
+        await inbox.wait(count(2))
+        assert inbox.payloads() == [b"1", b"1"]
+        receiver.ack(inbox.messages)  # the first is of the old connection
+        await until(receiver.connected.is_set)
+    again = Inbox()
+    receiver = session(mosquitto.url, "receiver", again, TOPIC)
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"2")
+        await again.wait(count(1))
+        assert again.payloads() == [b"2"]
+
+
+async def test_a_batch_is_what_came_while_the_one_before_was_handled(mosquitto: Mosquitto) -> None:
+    sizes: list[int] = []
+    go_on = asyncio.Event()
+
+    async def handle(batch: object) -> None:
+        sizes.append(len(batch))  # type: ignore[arg-type]
+        await go_on.wait()
+
+    receiver = Session(
+        BrokerSettings(url=mosquitto.url), "receiver", subscriptions=[TOPIC], on_batch=handle
+    )
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"first")
+        await until(lambda: sizes == [1])
+        await publish(mosquitto.url, *[b"more"] * 30)
+        client = receiver._client
+        assert client is not None
+        await until(lambda: client._queue.qsize() == 30)
+        go_on.set()
+        await until(lambda: sizes == [1, 30])
