@@ -4,7 +4,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from prometheus_client.core import Metric
 
@@ -13,6 +13,7 @@ from rackwatt.collector.ingest.spool import Spool
 from rackwatt.collector.ingest.watch import AgentWatch
 from rackwatt.collector.store.drain import Drain
 from rackwatt.wire.clock import Clock
+from rackwatt.wire.codec import Reason
 from rackwatt.wire.metrics import MetricSpec
 from rackwatt.wire.readings import KINDS
 
@@ -82,6 +83,7 @@ CATALOGUE: Final[Sequence[MetricSpec]] = (
 )  # fmt: skip
 
 AgentState = Literal["online", "silent", "offline"]
+_STATES: Final[tuple[AgentState, ...]] = get_args(AgentState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,12 @@ class CollectorState:
             counts[rack, state] += 1
         return counts
 
+    def _rejected(self) -> Counter[Reason]:
+        """By reason: at the door, and by the store."""
+        return self._ingest.counts.rejected + Counter(
+            {Reason.REFUSED_BY_STORE: self._drain.refused}
+        )
+
     def families(self) -> list[Metric]:
         """All metric families of a collector."""
         return [*self._message_families(), *self._agent_families(), *self._spool_families()]
@@ -147,7 +155,7 @@ class CollectorState:
         return [
             MESSAGES.family(((kind,), counts.messages[kind]) for kind in KINDS),
             REJECTED.family(
-                ((reason.value,), count) for reason, count in sorted(counts.rejected.items())
+                ((reason.value,), count) for reason, count in sorted(self._rejected().items())
             ),
             RECOVERED.of(counts.recovered),
             DUPLICATE.of(counts.duplicates),
@@ -156,7 +164,7 @@ class CollectorState:
         ]
 
     def _agent_families(self) -> list[Metric]:
-        agents = self._field_agents()
+        agents, nodes = self._field_agents(), self._nodes()
         worst: dict[str, float] = {}
         for agent in self._ingest.watch:
             value = agent.clock_offset_seconds
@@ -170,7 +178,11 @@ class CollectorState:
             MISSING.family(
                 ((name,), 0 if agent is None else agent.missing()) for name, _, agent in agents
             ),
-            GPU_NODES.family(sorted(self._nodes().items())),
+            GPU_NODES.family(
+                ((rack, state), nodes[rack, state])
+                for rack in sorted(set(self._known.nodes.values()))
+                for state in _STATES
+            ),
             CLOCK_OFFSET.family(((hall,), value) for hall, value in sorted(worst.items())),
         ]
 
@@ -215,11 +227,16 @@ class CollectorState:
                 "missing": sum(agent.missing() for agent in watched),
                 "lost": self._spool.lost,
                 "recovered": counts.recovered,
-                "rejected": sum(counts.rejected.values()),
+                "rejected": self._rejected().total(),
                 "dead_letters": self._spool.deadletters,
                 "spool_bytes": max((size for size, _ in self._backlog.values()), default=0),
                 "store_up": self._drain.up,
                 "points_stored": self._drain.points,
+            },
+            "clock_offsets": {
+                agent.name: agent.clock_offset_seconds
+                for agent in watched
+                if agent.clock_offset_seconds is not None
             },
             "watch": watch_rows(watched),
         }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the spool to the store: decode, encode, write, and only then move the cursor."""
 
+import asyncio
 import logging
 import sqlite3
 from collections.abc import Sequence
@@ -40,21 +41,24 @@ class Drain:
         self._store = store
         self._site = site
         self._clock = clock
+        self._failed = False
         self.points = 0
+        self.refused = 0
+        """Rows that went to the dead letters."""
         self.up = False
+        """Whether the store took the last batch; before the first one, whether it answers."""
 
     async def run(self) -> None:
         """Drain until cancelled."""
-        import asyncio
-
         backoff = Backoff(first=0.5, cap=30.0)
         try:
             while True:
                 try:
                     await self._store.start()
+                    self.up = not self._failed
                     await self._drain(backoff)
                 except (StoreUnavailable, StoreRefused) as error:
-                    self.up = False
+                    self.up, self._failed = False, True
                     asked = getattr(error, "retry_after", None)
                     wait = max(backoff.next(), asked or 0.0)
                     _log.warning("store: %s; trying again in %.1f s", error, wait)
@@ -64,7 +68,6 @@ class Drain:
 
     async def _drain(self, backoff: Backoff) -> None:
         after = self._spool.cursor(STORE)
-        self.up = True
         while True:
             await self._spool.wait(after, timeout=5.0)
             records = await self._spool.read(after, BATCH_MESSAGES)
@@ -72,10 +75,11 @@ class Drain:
                 continue
             rows = [row for record in records for row in self._rows(record)]
             result = await self._store.write(rows)
-            self.points += result.written
-            self.up = True
-            backoff.reset()
             await self._bury(result.rejected)
+            self.points += result.written
+            self.refused += len(result.rejected)
+            self.up, self._failed = True, False
+            backoff.reset()
             after = records[-1].id
             self._spool.passed(STORE, after)
 
