@@ -2,9 +2,10 @@
 """The newest reading of every device, and what the page shows of racks, GPUs and machines."""
 
 import math
-from collections import deque
+from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any, Final
 
 from rackwatt.collector.site import Rack, Site
@@ -19,42 +20,66 @@ _EVENTS: Final = 20
 
 @dataclass(slots=True)
 class _Latest:
+    """A device's newest reading, and each field's newest value with its own time.
+
+    A field that is read less often than the others is not in every reading.
+    """
+
     time_ms: int
-    values: Mapping[str, float | None]
+    fields: dict[str, tuple[int, float | None]] = dataclass_field(default_factory=dict)
+
+    def add(self, time_ms: int, values: Mapping[str, float | None]) -> None:
+        self.time_ms = max(self.time_ms, time_ms)
+        for name, value in values.items():
+            known = self.fields.get(name)
+            if known is None or known[0] <= time_ms:
+                self.fields[name] = time_ms, value
+
+    def fresh(self, now_ms: int) -> dict[str, float | None]:
+        return {
+            name: value
+            for name, (time_ms, value) in self.fields.items()
+            if now_ms - time_ms <= FRESH_MS
+        }
 
 
 class Devices:
     """What each device said last.
 
-    Characteristics: a reading that is older than the one at hand changes nothing, so replays do
-    no harm; memory is bounded by the number of devices.
+    Characteristics: a value that is older than the one at hand changes nothing, so replays do no
+    harm; a clock that is ahead pins nothing, since no reading is newer than its receipt; memory
+    is bounded by the number of devices.
     """
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._latest: dict[Kind, dict[str, _Latest]] = {}
-        self._events: deque[tuple[int, str, Event]] = deque(maxlen=_EVENTS)
+        self._events: list[tuple[int, str, Event]] = []
 
-    def observe(self, kind: Kind, reading: ReceivedReading) -> None:
-        """Take one reading."""
+    def observe(self, kind: Kind, reading: ReceivedReading, received_ms: int) -> None:
+        """Take one reading, and when the collector received it."""
+        time_ms = min(reading.time_ms, received_ms)
         if reading.event is not None:
-            self._events.append((reading.time_ms, reading.device, reading.event))
+            insort(self._events, (time_ms, reading.device, reading.event), key=lambda e: e[0])
+            del self._events[:-_EVENTS]
             return
         latest = self._latest.setdefault(kind, {})
         known = latest.get(reading.device)
-        if known is None or known.time_ms <= reading.time_ms:
-            latest[reading.device] = _Latest(reading.time_ms, reading.values)
+        if known is None:
+            known = latest[reading.device] = _Latest(time_ms)
+        known.add(time_ms, reading.values)
 
     def value(self, kind: Kind, device: str, field: str, now_ms: int) -> float | None:
         """A value that is fresh enough to be shown, else None."""
         latest = self._latest.get(kind, {}).get(device)
-        if latest is None or now_ms - latest.time_ms > FRESH_MS:
+        if latest is None:
             return None
-        return latest.values.get(field)
+        time_ms, value = latest.fields.get(field, (0, None))
+        return value if now_ms - time_ms <= FRESH_MS else None
 
     def _fresh(self, kind: Kind, now_ms: int) -> dict[str, Mapping[str, float | None]]:
         return {
-            device: latest.values
+            device: latest.fresh(now_ms)
             for device, latest in self._latest.get(kind, {}).items()
             if now_ms - latest.time_ms <= FRESH_MS
         }
@@ -87,11 +112,10 @@ class Devices:
     def _gpus_by_node(self, now_ms: int) -> dict[str, tuple[int, int]]:
         """Node to GPUs ever seen and GPUs with a fresh power."""
         counts: dict[str, tuple[int, int]] = {}
-        for device, latest in self._latest.get("gpu", {}).items():
+        for device in self._latest.get("gpu", {}):
             node = device.partition("/")[0]
             known, up = counts.get(node, (0, 0))
-            fresh = now_ms - latest.time_ms <= FRESH_MS
-            alive = fresh and latest.values.get("power_watts") is not None
+            alive = self.value("gpu", device, "power_watts", now_ms) is not None
             counts[node] = (known + 1, up + alive)
         return counts
 
@@ -166,9 +190,7 @@ class Devices:
                 "severity": event.severity,
                 "text": event.text,
             }
-            for time_ms, device, event in sorted(
-                self._events, key=lambda item: item[0], reverse=True
-            )
+            for time_ms, device, event in reversed(self._events)
         ]
 
 

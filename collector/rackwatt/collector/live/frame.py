@@ -43,8 +43,9 @@ class CollectorView:
     """What the page tells of the collectors, all of them together."""
 
     agents: Sequence[Mapping[str, Any]] = ()
-    nodes_total: int = 0
-    nodes_online: int = 0
+    nodes_total: int | None = None
+    """None while no collector answers."""
+    nodes_online: int | None = None
     quality: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
@@ -52,6 +53,8 @@ class CollectorView:
         """Put the collectors' summaries together; an agent counts where it was seen last."""
         agents: dict[str, Mapping[str, Any]] = {}
         quality: dict[str, Any] = {}
+        if not summaries:
+            return CollectorView()
         for summary in summaries:
             for agent in summary["agents"]:
                 known = agents.get(agent["name"])
@@ -64,7 +67,7 @@ class CollectorView:
                     quality[name] = quality.get(name, 0) + value
         return CollectorView(
             tuple(agents[name] for name in sorted(agents)),
-            max((summary["nodes"]["total"] for summary in summaries), default=0),
+            sum(summary["nodes"]["total"] for summary in summaries),
             sum(summary["nodes"]["online"] for summary in summaries),
             quality,
         )

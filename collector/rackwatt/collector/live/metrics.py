@@ -122,7 +122,7 @@ def families(site: str, figures: Figures, ledger: LedgerView) -> list[Metric]:
         CONTRACTED.family(_known([(own, shares.contracted)])),
         INTENSITY.family(_known(_labelled(site, figures.intensity))),
         RESIDUAL.family(_known([(own, figures.residual_ratio)])),
-        COMPLETENESS.family([(own, figures.completeness)]),
+        COMPLETENESS.family([] if at is None else [(own, figures.completeness)]),
         BATTERY_STOCK.family([(own, figures.battery.watt_hours)] if figures.battery_known else []),
         FIGURES_TIME.family(_known([(own, None if at is None else at / 1000)])),
         RESTATEMENTS.of(ledger.restatements),

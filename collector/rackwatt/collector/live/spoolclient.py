@@ -37,34 +37,47 @@ class CollectorClient:
             raise CollectorUnavailable(f"collector {self.url}{path}: {error!r}") from error
         return response
 
+    async def _object(self, path: str, *wanted: str) -> dict[str, Any]:
+        response = await self._get(path, 5.0)
+        try:
+            answer = response.json()
+        except ValueError as error:
+            raise CollectorUnavailable(f"collector {self.url}{path}: {error}") from error
+        if not isinstance(answer, dict) or not answer.keys() >= set(wanted):
+            raise CollectorUnavailable(f"collector {self.url}{path}: no collector's answer")
+        return answer
+
     async def identity(self) -> str:
         """Which spool it is.
 
         Raises:
-            CollectorUnavailable: no answer.
+            CollectorUnavailable: no answer, or not a collector's.
         """
-        return str((await self._get("/internal/identity", 5.0)).json()["spool"])
+        return str((await self._object("/internal/identity", "spool"))["spool"])
 
-    async def spool(self, after: int) -> list[Record]:
+    async def spool(self, identity: str, after: int) -> list[Record]:
         """The messages after `after`; waits up to 10 s for one. Says that `after` is booked.
 
+        Args:
+            identity: the spool that `after` belongs to.
+            after: the last message that was booked; 0: none yet.
+
         Raises:
-            CollectorUnavailable: no answer, or half of one.
+            CollectorUnavailable: no answer, half of one, or it is another spool by now.
         """
-        response = await self._get(f"/internal/spool?after={after}", 20.0)
+        response = await self._get(f"/internal/spool?spool={identity}&after={after}", 20.0)
         try:
             return list(frames.unpack(response.content))
         except ValueError as error:
             raise CollectorUnavailable(f"collector {self.url}: {error}") from error
 
     async def state(self) -> dict[str, Any]:
-        """Agents, nodes and data quality.
+        """Agents, nodes, clocks and data quality.
 
         Raises:
-            CollectorUnavailable: no answer.
+            CollectorUnavailable: no answer, or not a collector's.
         """
-        answer: dict[str, Any] = (await self._get("/internal/state", 5.0)).json()
-        return answer
+        return await self._object("/internal/state", "agents", "nodes", "quality", "clock_offsets")
 
     async def metrics(self) -> bytes:
         """Its own metrics, in Prometheus' text format.

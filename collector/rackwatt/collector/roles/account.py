@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -22,6 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from rackwatt.collector.accounting.battery import BatteryState, initial
+from rackwatt.collector.exposition import exposition
 from rackwatt.collector.ingest.spool import Record
 from rackwatt.collector.ledger import (
     InputRecord,
@@ -73,6 +71,7 @@ class AccountOptions:
     port: int
     token: str
     with_collector_metrics: bool = False
+    """Only with one collector: two have series of the same names."""
 
 
 @dataclass(slots=True)
@@ -81,7 +80,7 @@ class _Batch:
 
     inputs: list[InputRecord] = field(default_factory=list)
     inventories: list[tuple[int, Sequence[InventoryItem]]] = field(default_factory=list)
-    readings: list[tuple[Kind, ReceivedReading]] = field(default_factory=list)
+    readings: list[tuple[Kind, ReceivedReading, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +119,6 @@ class Accountant:
         self._started = clock.monotonic()
         self._figures: Figures | None = None
         self._page = LivePage(history=self._history.as_dict)
-        self._registry = CollectorRegistry()
-        self._registry.register(_Families(self))
         self._ledger: Ledger
         self._live: LiveFigures
 
@@ -141,7 +138,7 @@ class Accountant:
                 for url in self._options.collectors:
                     client = CollectorClient(url, self._options.token, http)
                     tasks.create_task(self._follow(client), name=f"follow {url}")
-                    tasks.create_task(self._look(url, client), name=f"look {url}")
+                    tasks.create_task(self._look(client), name=f"look {url}")
                 tasks.create_task(self._close_intervals(), name="close")
                 tasks.create_task(self._publish(), name="publish")
                 tasks.create_task(self._serve(), name="http")
@@ -195,9 +192,11 @@ class Accountant:
         while True:
             try:
                 name = await client.identity()
+                # Whose clock is off must be known before anything is booked.
+                self._see(client.url, await client.state())
                 after = await self._on_ledger(partial(self._cursor, name))
                 while True:
-                    records = await client.spool(after)
+                    records = await client.spool(name, after)
                     behind = len(records) >= SPOOL_READ_MESSAGES
                     self._read[client.url] = records[-1].received_ms if behind else None
                     backoff.reset()
@@ -225,8 +224,8 @@ class Accountant:
         for _, items in batch.inventories:
             for item in items:
                 self._live.registers(item.device, item.registers)
-        for kind, reading in batch.readings:
-            self._devices.observe(kind, reading)
+        for kind, reading, received_ms in batch.readings:
+            self._devices.observe(kind, reading, received_ms)
         for record in batch.inputs:
             if not record.held:
                 self._live.observe(record.device, record.time_ms, record.values)
@@ -245,7 +244,7 @@ class Accountant:
     def _sort_readings(self, batch: _Batch, record: Record, agent: str, kind: Kind) -> None:
         trusted = abs(self._offsets.get(agent, 0.0)) <= CLOCK_LIMIT_SECONDS
         for reading in decode_readings(kind, decode_envelope(record.payload)).readings:
-            batch.readings.append((kind, reading))
+            batch.readings.append((kind, reading, record.received_ms))
             if kind == "power":
                 batch.inputs.append(
                     InputRecord(
@@ -257,24 +256,25 @@ class Accountant:
                     )
                 )
 
-    async def _look(self, url: str, client: CollectorClient) -> None:
+    async def _look(self, client: CollectorClient) -> None:
         """A collector's state, once a second; a turn that is missed is skipped."""
         seen = self._clock.monotonic()
         async for _ in ticks(1.0, self._clock):
             try:
                 view = await client.state()
-                if self._options.with_collector_metrics:
-                    self._collector_metrics[url] = await client.metrics()
+                if self._options.with_collector_metrics and len(self._options.collectors) == 1:
+                    self._collector_metrics[client.url] = await client.metrics()
             except CollectorUnavailable:
                 if self._clock.monotonic() - seen > VIEW_SECONDS:
-                    self._views.pop(url, None)
-                    self._collector_metrics.pop(url, None)
+                    self._views.pop(client.url, None)
+                    self._collector_metrics.pop(client.url, None)
                 continue
             seen = self._clock.monotonic()
-            self._views[url] = view
-            for agent in view["agents"]:
-                if agent["clock_offset_seconds"] is not None:
-                    self._offsets[agent["name"]] = agent["clock_offset_seconds"]
+            self._see(client.url, view)
+
+    def _see(self, url: str, view: dict[str, Any]) -> None:
+        self._views[url] = view
+        self._offsets |= view["clock_offsets"]
 
     # -- giving out ----------------------------------------------------------------------------
 
@@ -338,9 +338,7 @@ class Accountant:
         await serve_http(app, self._options.host, self._options.port, self._page.close)
 
     async def _metrics(self, _: Request) -> Response:
-        own = generate_latest(self._registry)
-        body = b"".join([own, *(self._collector_metrics[url] for url in self._collector_metrics)])
-        return Response(body, media_type=CONTENT_TYPE_LATEST)
+        return await exposition(self.families(), b"".join(self._collector_metrics.values()))
 
     async def _healthz(self, _: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -350,14 +348,6 @@ class Accountant:
         if figures is None or figures.instant_ms is None:
             return PlainTextResponse("no figures yet\n", status_code=503)
         return PlainTextResponse("ok\n")
-
-
-class _Families(Collector):
-    def __init__(self, accountant: Accountant) -> None:
-        self._accountant = accountant
-
-    def collect(self) -> list[Metric]:
-        return self._accountant.families()
 
 
 async def account(site: Site, options: AccountOptions, clock: Clock) -> None:

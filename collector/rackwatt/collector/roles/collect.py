@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from rackwatt.collector.exposition import exposition
 from rackwatt.collector.ingest import frames
 from rackwatt.collector.ingest.ingest import Ingest
 from rackwatt.collector.ingest.metrics import CollectorState, Known
@@ -30,6 +27,7 @@ from rackwatt.wire.session import BrokerSettings
 
 SPOOL_READ_MESSAGES: Final = 2000
 _LONG_POLL_SECONDS: Final = 10.0
+_MAX_ID: Final = 2**63 - 1
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -75,7 +73,7 @@ async def collect(site: Site, store: Store, options: CollectOptions, clock: Cloc
     )
     ingest.watch.restore(watches)
     drain = Drain(spool, store, site, clock)
-    state = CollectorState(known_of(site), ingest, spool, drain, clock)
+    state = CollectorState(known_of(site, options.halls), ingest, spool, drain, clock)
     door = Door(state, spool, ingest, options.token)
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -90,10 +88,21 @@ async def collect(site: Site, store: Store, options: CollectOptions, clock: Cloc
         await spool.aclose()
 
 
-def known_of(site: Site) -> Known:
-    """Who should be there, by the site file."""
-    agents: Mapping[str, str] = {agent.name: agent.hall for agent in site.agents}
-    nodes = {node: rack.id for rack in site.racks for node in rack.nodes}
+def known_of(site: Site, halls: tuple[str, ...] | None = None) -> Known:
+    """Who should be there, by the site file.
+
+    Args:
+        site: the site.
+        halls: those of this collector; None: all. What others take in is theirs to tell of.
+    """
+    agents: Mapping[str, str] = {
+        agent.name: agent.hall for agent in site.agents if halls is None or agent.hall in halls
+    }
+    nodes = {
+        node: rack.id
+        for node, rack in site.node_racks.items()
+        if halls is None or rack.hall in halls
+    }
     return Known(site.id, agents, nodes)
 
 
@@ -101,14 +110,6 @@ async def _measure(state: CollectorState, clock: Clock) -> None:
     """Once a second; a turn that is missed is skipped."""
     async for _ in ticks(1.0, clock):
         await state.measure()
-
-
-class _Families(Collector):
-    def __init__(self, state: CollectorState) -> None:
-        self._state = state
-
-    def collect(self) -> list[Metric]:
-        return self._state.families()
 
 
 class Door:
@@ -127,8 +128,6 @@ class Door:
         self._ingest = ingest
         self._token = token
         self._stopping = asyncio.Event()
-        self._registry = CollectorRegistry()
-        self._registry.register(_Families(state))
 
     def app(self) -> Starlette:
         """The application."""
@@ -153,7 +152,7 @@ class Door:
         return guarded
 
     async def _metrics(self, _: Request) -> Response:
-        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+        return await exposition(self._state.families())
 
     async def _healthz(self, _: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -172,6 +171,11 @@ class Door:
             limit = int(request.query_params.get("limit", str(SPOOL_READ_MESSAGES)))
         except ValueError:
             return PlainTextResponse("after and limit must be integers\n", status_code=400)
+        if not 0 <= after <= _MAX_ID or limit < 1:
+            return PlainTextResponse("after or limit is out of range\n", status_code=400)
+        if request.query_params.get("spool", self._spool.identity) != self._spool.identity:
+            # `after` belongs to another log: it must not pass for a cursor of this one.
+            return PlainTextResponse("this is another spool\n", status_code=409)
         # The accountant has booked all up to `after`, durably: that is its cursor.
         self._spool.passed(ACCOUNTANT, min(after, self._spool.last_id))
         if self._spool.last_id <= after:
@@ -190,6 +194,7 @@ class Door:
         finally:
             for task in waiting:
                 task.cancel()
+            await asyncio.wait(waiting)
 
     def close(self) -> None:
         """Let long polls answer with what there is, so that the server can stop."""
