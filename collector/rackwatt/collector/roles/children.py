@@ -65,6 +65,9 @@ class Family:
         while self._wanted(command.name):
             started = self._clock.monotonic()
             process = await self._start(command)
+            if not self._wanted(command.name):  # it was stopped while it started
+                await self.stop(command.name)
+                return
             code = await process.wait()
             if not self._wanted(command.name):
                 return

@@ -54,7 +54,11 @@ class DataLock:
         os.ftruncate(own, 0)
         os.pwrite(own, f"{os.getpid()}\n".encode(), 0)
         self._own = own
-        await self._wait_for_orphans(wait_seconds)
+        try:
+            await self._wait_for_orphans(wait_seconds)
+        except BaseException:
+            self.release()
+            raise
 
     async def _wait_for_orphans(self, wait_seconds: float) -> None:
         path = self._folder / "children.lock"
@@ -65,7 +69,6 @@ class DataLock:
                 while not _try_lock(children):  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.1)
         except TimeoutError as error:
-            self.release()
             raise Busy(
                 f"{self._folder}: processes of an earlier 'rackwatt up' are still ending; "
                 "try again in a moment"
