@@ -3,8 +3,10 @@
 
 import importlib
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 from rackwatt.agents import settings
 from rackwatt.agents.settings import load_config
@@ -108,3 +110,20 @@ def test_every_driver_is_there_and_its_example_is_right(name: str) -> None:
     loaded = load_config(Path(module.__file__).parent / "example.yaml")
     assert loaded.config.source == name
     loaded.create_source()
+
+
+def test_the_page_on_agents_names_every_common_key() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "agents.md").read_text()
+    for section, info in settings.Config.model_fields.items():
+        model = next(
+            (part for part in (info.annotation, *get_args(info.annotation)) if _is_model(part)),
+            None,
+        )
+        for key in (
+            [section] if model is None else [f"{section}.{key}" for key in model.model_fields]
+        ):
+            assert f"`{key}`" in page, key
+
+
+def _is_model(part: object) -> bool:
+    return isinstance(part, type) and issubclass(part, BaseModel)

@@ -15,7 +15,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     node: DeviceName | None = None
-    """First part of the device names `{node}/{uuid}`; default: the name of this machine."""
+    """First part of the device names `{node}/{uuid}`; default: the agent's node."""
     required: bool = True
     """Without a library, driver or GPU: end with a fatal error, or explain and keep looking."""
     binding: str = Field(default="pynvml", pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$")
