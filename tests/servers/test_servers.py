@@ -55,7 +55,7 @@ class TestFinding:
         """The draw comes back to the port in use, then falls on another."""
         taken, other = free_port(), free_port()
         draws = iter([taken - 20_000, other - 20_000])
-        monkeypatch.setattr("servers.fixtures.secrets.randbelow", lambda _: next(draws))
+        monkeypatch.setattr("servers.programs.secrets.randbelow", lambda _: next(draws))
         with socket.create_server((HOST, taken)):
             assert free_port() == other
 

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the programs of the servers are, and which ports are free."""
+
+import hashlib
+import os
+import secrets
+import shutil
+import socket
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+HOST: Final = "127.0.0.1"
+_MODULE_FOLDER: Final = Path(__file__).resolve().parent
+
+
+class ServerError(RuntimeError):
+    """A server did not start, or refused what it was asked."""
+
+
+def free_port() -> int:
+    """Return a TCP port on 127.0.0.1 that nobody listens on.
+
+    It lies below the range from which Linux takes the ports of outgoing connections:
+    there, a client that waits for a server could take the port, or connect to itself.
+    """
+    for _ in range(1_000):
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    msg = "no free port between 20000 and 32000"
+    raise ServerError(msg)
+
+
+def influxd_path() -> Path:
+    """Return where `scripts/install-servers` puts influxd, there or not."""
+    key = hashlib.sha256()
+    for name in ("go.mod", "go.sum"):
+        key.update((_MODULE_FOLDER / name).read_bytes())
+    own = os.environ.get("RACKWATT_CACHE")
+    shared = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = Path(own) if own else Path(shared) / "rackwatt"
+    return cache / "servers" / key.hexdigest()[:16] / "influxd"
+
+
+def find(*names: str) -> Path | None:
+    """Return the first of the named programs that is installed.
+
+    The influxd built from our own module file goes before any other on PATH.
+    """
+    if "influxd" in names and os.access(influxd_path(), os.X_OK):
+        return influxd_path()
+    # Debian puts brokers into sbin, which is not on everybody's PATH.
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"])
+    for name in names:
+        if (found := shutil.which(name, path=path)) is not None:
+            return Path(found)
+    return None
+
+
+def require(*names: str) -> Path:
+    """Return the first of the named programs that is installed, or end the test.
+
+    Without one the test is skipped, but fails where CI=true: a missing server must not
+    turn into a green run.
+    """
+    if (found := find(*names)) is not None:
+        return found
+    reason = f"NOT TESTED: {' or '.join(names)} is not installed; run scripts/install-servers"
+    if os.environ.get("CI", "").lower() in {"true", "1"}:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def chromium_path() -> Path:
+    """Return the path of Chromium, or of a browser that takes the same options."""
+    return require("chromium", "chromium-browser", "google-chrome")
