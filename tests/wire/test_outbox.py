@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The outbox: durable, numbered, bounded, and honest about what it has sent."""
 
+import asyncio
 import json
 import shutil
 import sqlite3
@@ -133,6 +134,20 @@ async def test_copies_that_were_restored_speak_in_epochs_of_their_own(
             epochs.add(outbox.epoch)
     assert len(epochs) > 1
     assert min(epochs) > old
+
+
+async def test_a_new_message_is_never_taken_for_backlog(tmp_path: Path) -> None:
+    """Else the sender would send it twice: once as backlog, once as the live message."""
+    clock = ManualClock()
+    async with opened(tmp_path / "o.db", clock) as outbox:
+        for number in range(1, 20):
+            putting = asyncio.ensure_future(put(outbox, clock, 1))
+            while not putting.done():
+                assert outbox.unsent(9) == []
+                await asyncio.sleep(0)
+            (item,) = putting.result()
+            assert item.seq == number
+            outbox.acknowledged(item)
 
 
 async def test_what_is_too_old_goes_first_and_is_counted_when_unsent(tmp_path: Path) -> None:

@@ -105,20 +105,25 @@ class Outbox:
             rows.append(
                 (self.epoch, seq, time_ms, kind, encode(self.epoch, seq, time_ms, readings))
             )
-        now = self._clock.now_ms()
+        if not rows:
+            return []
+        size = sum(len(row[4]) for row in rows)
+        before = self._clock.now_ms() - self._keep_ms
+        excess = self.size_bytes + size - self._max_bytes
         sent = [(self._through(state), epoch) for epoch, state in self._epochs.items()]
 
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: sqlite3.Connection) -> list[tuple[int, int, int]]:
             db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", rows)
             db.execute("UPDATE epochs SET last = ? WHERE epoch = ?", (rows[-1][1], self.epoch))
             db.executemany("UPDATE epochs SET sent_through = ? WHERE epoch = ?", sent)
+            return _evict(db, before, excess)
 
-        if not rows:
-            return []
-        await self._writer.run(work)
+        gone = await self._writer.run(work)
+        # No await from here on: the caller sees new messages and what is unsent change together,
+        # else its sender would take them for backlog and send them twice.
         current.last = rows[-1][1]
-        current.bytes += sum(len(row[4]) for row in rows)
-        await self._evict(now)
+        current.bytes += size
+        self._forget(gone)
         return [Stored(row[0], row[1], row[3], row[4]) for row in rows]
 
     def acknowledged(self, message: Stored) -> None:
@@ -187,17 +192,17 @@ class Outbox:
     def _through(state: _Epoch) -> int:
         return state.acknowledged.through(state.oldest)
 
-    async def _evict(self, now_ms: int) -> None:
-        before = now_ms - self._keep_ms
-        excess = self.size_bytes - self._max_bytes
-        gone = await self._writer.run(lambda db: _evict(db, before, excess))
+    def _forget(self, gone: Sequence[tuple[int, int, int]]) -> None:
+        """Messages that were evicted: epoch, number, bytes.
+
+        An epoch that is empty now stays in the status until the next start: `oldest` tells the
+        collector what went with it, to the last message.
+        """
         for epoch, seq, size in gone:
             state = self._epochs[epoch]
             state.bytes -= size
             self.evicted += seq not in state.acknowledged
             state.oldest = max(state.oldest, seq + 1)
-        # An epoch that is empty now stays in the status until the next start: `oldest` tells the
-        # collector what went with it, to the last message.
 
     async def _forget_epochs(self, epochs: Sequence[int]) -> None:
         """Delete whole epochs: an agent that restarts all day must not outgrow its status."""

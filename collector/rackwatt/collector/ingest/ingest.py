@@ -260,9 +260,7 @@ class Ingest:
     @staticmethod
     def _is_overdue(agent: AgentWatch, envelope: Envelope) -> bool:
         epoch = agent.epochs.get(envelope.epoch)
-        return epoch is not None and any(
-            low <= envelope.seq <= high for low, high in epoch.missing()
-        )
+        return epoch is not None and epoch.is_missing(envelope.seq)
 
     def _without_conflicts(
         self, decoded: Decoded, envelope: Envelope, payload: bytes, agent: str

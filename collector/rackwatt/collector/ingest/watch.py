@@ -82,6 +82,11 @@ class EpochWatch:
         """What is overdue."""
         return self.open_ranges(self.due_through)
 
+    def is_missing(self, seq: int) -> bool:
+        """Whether one message is overdue; unlike `missing` it does not look at every gap."""
+        due = self.floor < seq <= self.due_through
+        return due and seq not in self.received and seq not in self.lost
+
 
 @dataclass(slots=True)
 class AgentWatch:
