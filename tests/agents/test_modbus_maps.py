@@ -257,7 +257,7 @@ def errors_of(tmp_path: Path, text: str) -> list[str]:
         ("  power_watts: {register: 1, unit: kWt}", ["6:", "unit", "did you mean 'kW'?"]),
         ("  power_watts: {register: 1, unit: V}", ["6:", "'V' cannot become 'W'"]),
         ("  power_watts: {registr: 1, unit: W}", ["6:", "registr", "did you mean 'register'?"]),
-        ("  power_watts: {register: 70000, unit: W}", ["6:", "less than or equal to 65535"]),
+        ("  power_watts: {register: 70000, unit: W}", ["6:", "must be at most 65535"]),
         ("  power_watts: {register: 1, unit: W, type: uint61}", ["6:", "did you mean 'uint64'?"]),
         ("  power_watts: {register: 1, unit: W, negative: power_exprt_watts}",
          ["6:", "did you mean 'power_export_watts'?"]),

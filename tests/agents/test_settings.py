@@ -52,7 +52,7 @@ def test_a_good_file(tmp_path: Path) -> None:
         ("send_every: 10s", "send_every: 1500ms", 1, "must be a whole multiple of sample_every"),
         ("send_every: 10s", "send_every: 500ms", 1, "must be a whole multiple of sample_every"),
         ("sample_every: 1s", "sample_every: 1 second", 1, "a duration must be a number with"),
-        ("sample_every: 1s", "sample_every: 10ms", 1, "greater than or equal to 0.05"),
+        ("sample_every: 1s", "sample_every: 10ms", 1, "must be at least 0.05"),
         ("hall: hall-a", "hall: hall/a", 1, "must be 1 to 100 letters"),
         ("name: air-a, ", "", 1, "agent.name: is missing"),
         ("mqtt://127.0.0.1:1883", "127.0.0.1", 2, "mqtt://host:port"),

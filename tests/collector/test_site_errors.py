@@ -115,8 +115,8 @@ def test_an_error_names_line_key_and_remedy(
     [
         ("battery: {charge_efficiency: 95}", "did you mean 0.95"),
         ("battery: {charge_efficiency: 90 %}", "did you mean 0.9"),
-        ("battery: {charge_efficiency: 0}", "greater than 0"),
-        ("battery: {capacity_wh: -5}", "greater than or equal to 0"),
+        ("battery: {charge_efficiency: 0}", "must be more than 0"),
+        ("battery: {capacity_wh: -5}", "must be at least 0"),
         ("battery: {capacity_wh: 1.5 MWh}", "did you mean 1500000"),
         ("battery: {capacity_wh: true}", "expects a number of Wh"),
         ("battery: {capacity_wh: 10, initial_wh: 20}", "more than capacity_wh"),

@@ -176,7 +176,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load_document(missing)
     broken = tmp_path / "latin.yaml"
     broken.write_bytes(b"name: \xff\n")
-    with pytest.raises(ConfigErrors, match=r"latin\.yaml:1: cannot be read: 'utf-8'"):
+    with pytest.raises(ConfigErrors, match=r"latin\.yaml:1: cannot be read: is not text"):
         load(broken, File)
 
 

@@ -1,16 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the simulated devices answer: loopback ports, units, credentials."""
 
-import random
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
-
-_FIRST, _LAST = 20_000, 32_000
-"""Below the ports that Linux gives to outgoing connections (32768 and up): a twin that was killed
-finds its ports free when it comes back."""
-_ATTEMPTS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +37,3 @@ class Credentials:
     auth_user: str = "rackwatt-auth"
     auth_key: str = "twin-auth-key"
     priv_key: str = "twin-priv-key"
-
-
-def free_ports(count: int, kind: socket.SocketKind, rng: random.Random) -> list[int]:
-    """Loopback ports that are free now.
-
-    Raises:
-        OSError: there are not so many.
-    """
-    found: list[int] = []
-    for _ in range(_ATTEMPTS + count):
-        if len(found) == count:
-            return found
-        port = rng.randrange(_FIRST, _LAST)
-        with socket.socket(socket.AF_INET, kind) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in found:
-            found.append(port)
-    raise OSError(f"no {count} free ports between {_FIRST} and {_LAST}")

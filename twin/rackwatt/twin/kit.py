@@ -16,12 +16,13 @@ from typing import Any, Final
 
 import yaml
 
-from rackwatt.twin.addresses import Credentials, Gateway, Host, free_ports
+from rackwatt.twin.addresses import Credentials, Gateway, Host
 from rackwatt.twin.devices import Catalogue, Device, catalogue, default_meters, row_meter
 from rackwatt.twin.gpufile import write_layout
 from rackwatt.twin.gpus import make_layout
 from rackwatt.twin.spec import HallSpec, MeterSpec, TwinSpec
 from rackwatt.twin.world.racks import Floor
+from rackwatt.wire.ports import FOR_TWIN, free_ports
 
 _UNITS_PER_GATEWAY: Final = 16
 _CLASSES: Final = {"grid": 0.5, "pv": 0.5, "wind": 0.5, "battery": 0.5, "genset": 0.5}
@@ -79,8 +80,8 @@ def build(spec: TwinSpec, data_dir: Path, broker_url: str, rng: random.Random | 
     devices = catalogue(spec, floor)
     draft_gateways, draft_hosts = _gateways(devices), _hosts(devices)
     chance = rng or random.Random()  # noqa: S311 - ports are no secret
-    tcp = free_ports(len(draft_gateways) + 1, socket.SOCK_STREAM, chance)
-    udp = free_ports(len(draft_hosts), socket.SOCK_DGRAM, chance)
+    tcp = free_ports(len(draft_gateways) + 1, socket.SOCK_STREAM, FOR_TWIN, chance)
+    udp = free_ports(len(draft_hosts), socket.SOCK_DGRAM, FOR_TWIN, chance)
     gateways = [Gateway(name, port, units)
                 for port, (name, units) in zip(tcp[1:], draft_gateways, strict=True)]  # fmt: skip
     hosts = [Host(name, port, names) for port, (name, names) in zip(udp, draft_hosts, strict=True)]

@@ -14,6 +14,31 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 M = TypeVar("M", bound=BaseModel)
 Key = tuple[str | int, ...]
 
+_SECRET_IN_URL: Final = re.compile(r"//[^/\s]*@")
+_WORDS: Final = {
+    "model_type": "must hold keys and values",
+    "model_attributes_type": "must hold keys and values",
+    "dict_type": "must hold keys and values",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text (in quotes, where it looks like a number)",
+    "string_too_short": "must not be empty",
+    "path_type": "must be a path",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+}
+"""Kinds of pydantic's errors, in plain words."""
+
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -74,9 +99,13 @@ class Document:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 1
             problem = error.problem or "broken YAML"
+            rows = text.splitlines()
+            if "cannot start any token" in problem and line <= len(rows) and "\t" in rows[line - 1]:
+                problem = "a tab: indent with spaces"
             raise ConfigErrors([ConfigError(file, line, "", f"broken YAML: {problem}")]) from error
         except yaml.YAMLError as error:
-            raise ConfigErrors([ConfigError(file, 1, "", f"broken YAML: {error}")]) from error
+            problem = str(error).splitlines()[0]
+            raise ConfigErrors([ConfigError(file, 1, "", f"broken YAML: {problem}")]) from error
         self._errors: list[ConfigError] = []
         self._constructor = yaml.SafeLoader("")
         self._open: set[int] = set()
@@ -123,7 +152,9 @@ class Document:
         except (yaml.YAMLError, ValueError) as error:
             line = node.start_mark.line + 1
             self._errors.append(
-                ConfigError(self.file, line, name_of(key), f"unreadable value: {error}")
+                ConfigError(
+                    self.file, line, name_of(key), f"unreadable value: {str(error).splitlines()[0]}"
+                )
             )
             return None
 
@@ -166,13 +197,14 @@ class Document:
             return self.error(present, "unknown key", fields_at(model, key[:-1]))
         if kind == "missing":
             return self.error(present, "is missing")
-        message = str(item["msg"]).removeprefix("Value error, ")
+        message = _plain(kind, item)
         hint = ""
         expected = item.get("ctx", {}).get("expected")
         if kind in {"literal_error", "enum"} and isinstance(expected, str):
             hint = nearest(str(item.get("input")), re.findall(r"'([^']*)'", expected))
         value = item.get("input")
-        shown = f"{message}, got {value!r}" if isinstance(value, str | int | float) else message
+        got = _SECRET_IN_URL.sub("//…@", repr(value))
+        shown = f"{message}, got {got}" if isinstance(value, str | int | float) else message
         return self.error(present, shown, hint=hint)
 
     def _real_key(self, key: Key) -> Key:
@@ -182,6 +214,16 @@ class Document:
             if (*real, part) in self._lines or part == key[-1]:
                 real = (*real, part)
         return real
+
+
+def _plain(kind: str, item: Mapping[str, Any]) -> str:
+    """What pydantic found, in the words of whoever wrote the file."""
+    if item.get("input") is None and kind not in {"value_error", "missing"}:
+        return "is empty: write a value, or leave the key out"
+    text = _WORDS.get(kind)
+    if text is not None:
+        return text.format(**item.get("ctx", {}))
+    return str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
 
 
 def name_of(key: Sequence[str | int]) -> str:
@@ -224,8 +266,12 @@ def load_document(path: Path) -> Document:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        message = "cannot be read: is not text in UTF-8"
+        raise ConfigErrors([ConfigError(str(path), line, "", message)]) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise ConfigErrors([ConfigError(str(path), 1, "", f"cannot be read: {reason}")]) from error
     return Document(str(path), text)
 

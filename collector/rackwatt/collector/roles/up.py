@@ -5,6 +5,7 @@ import asyncio
 import json
 import logging
 import platform
+import random
 import re
 import secrets
 import socket
@@ -28,6 +29,7 @@ from rackwatt.collector.roles.children import Command, Family
 from rackwatt.collector.roles.lock import DataLock
 from rackwatt.collector.site import load_site
 from rackwatt.wire.clock import Clock
+from rackwatt.wire.ports import FOR_SUPERVISOR, free_ports
 
 _log = logging.getLogger(__name__)
 
@@ -79,14 +81,6 @@ class Plan:
         return [list(self.agents), twin, [self.collector], [self.accountant], broker]
 
 
-def free_port() -> int:
-    """A port of the loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _module(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", name, *arguments]
 
@@ -104,7 +98,9 @@ def make_plan(options: UpOptions) -> Plan:
     """
     token = secrets.token_urlsafe(32)
     environment = {TOKEN_VARIABLE: token}
-    broker_port = free_port() if options.broker_url is None else None
+    chance = random.Random()  # noqa: S311 - ports are no secret
+    broker_free, collector_port = free_ports(2, socket.SOCK_STREAM, FOR_SUPERVISOR, chance)
+    broker_port = broker_free if options.broker_url is None else None
     broker_url = options.broker_url or f"mqtt://127.0.0.1:{broker_port}"
     broker = None
     if broker_port is not None:
@@ -118,7 +114,6 @@ def make_plan(options: UpOptions) -> Plan:
     else:
         site_file, groups = options.site_file.resolve(), {"agents": list(options.agent_files)}
     groups["agents-here"] = _local_agents(data, load_site(site_file).id, broker_url)
-    collector_port = free_port()
     collector_url = f"http://127.0.0.1:{collector_port}"
     collector = Command(
         "collector",
