@@ -35,7 +35,7 @@ def put(
     verdict = got
     parts: list[float] = []
     if not isinstance(got, Quality):
-        shares = (got,) if len(fields) == 1 else (max(got, 0.0), max(-got, 0.0))
+        shares = (got,) if len(fields) == 1 else (max(0.0, got), max(0.0, -got))
         for spec, share in zip(fields, shares, strict=True):
             judged = judge(spec, share) if math.isfinite(got) else Quality.OUT_OF_RANGE
             if isinstance(judged, Quality):

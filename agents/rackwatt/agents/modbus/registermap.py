@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rackwatt.agents.devicemaps import field_problems, find_map, shipped
 from rackwatt.agents.modbus import words
 from rackwatt.agents.modbus.points import (
     AS_MAPPED,
@@ -21,8 +22,7 @@ from rackwatt.agents.modbus.points import (
     make_point,
 )
 from rackwatt.agents.modbus.schema import FieldMap, MapFile
-from rackwatt.agents.units import UNITS
-from rackwatt.wire.config import ConfigError, ConfigErrors, Document, load_document, nearest
+from rackwatt.wire.config import ConfigError, ConfigErrors, Document, load_document
 from rackwatt.wire.readings import FIELDS, Quality
 
 MAPS: Final = Path(__file__).parent / "maps"
@@ -98,7 +98,7 @@ class RegisterMap:
 
 def shipped_maps() -> tuple[str, ...]:
     """Names of the maps that come with the driver, sorted."""
-    return tuple(sorted(path.stem for path in MAPS.glob("*.yaml")))
+    return shipped(MAPS)
 
 
 def load_map(name: str, config_dir: Path = Path()) -> RegisterMap:
@@ -111,10 +111,7 @@ def load_map(name: str, config_dir: Path = Path()) -> RegisterMap:
     Raises:
         ConfigErrors: no such map, or everything that is wrong in it, with file and line.
     """
-    path = config_dir / name if name.endswith((".yaml", ".yml")) else MAPS / f"{name}.yaml"
-    if path.parent == MAPS and not path.is_file():
-        hint = nearest(name, shipped_maps())
-        raise ConfigErrors([ConfigError(str(path), 1, "map", f"no map named '{name}'", hint)])
+    path = find_map(name, MAPS, config_dir)
     document = load_document(path)
     file = document.validate(MapFile)
     errors = list(_problems(document, file))
@@ -125,25 +122,10 @@ def load_map(name: str, config_dir: Path = Path()) -> RegisterMap:
 
 def _problems(document: Document, file: MapFile) -> Iterable[ConfigError]:
     specs = FIELDS[file.kind]
-    for key, name, item in _all_fields(file):
-        if name not in specs:
-            yield document.error(key, f"no field of kind '{file.kind}'", specs)
-            continue
-        if item.negative and item.negative not in specs:
-            hint = nearest(item.negative, specs)
-            message = f"no field of kind '{file.kind}'"
-            yield document.error((*key, "negative"), f"'{item.negative}': {message}", hint=hint)
-        unit = UNITS.get(item.unit)
-        if unit is None:
-            hint = nearest(item.unit, UNITS)
-            yield document.error((*key, "unit"), f"unknown unit '{item.unit}'", hint=hint)
-        elif unit.ours != specs[name].unit:
-            message = f"unit '{item.unit}' cannot become '{specs[name].unit}' of {name}"
-            yield document.error((*key, "unit"), message)
+    for key, _, item in _all_fields(file):
+        yield from field_problems(document, key, item, file.kind, specs)
         if file.sunspec is None and item.address + file.register_offset < 0:
             yield document.error((*key, "register"), "register lies before address 0")
-        if specs[name].unit != "Wh" and (item.modulus_watt_hours or item.resolution_watt_hours):
-            yield document.error(key, "only an energy register has modulus and resolution")
     yield from _mixed_functions(document, file)
 
 

@@ -3,8 +3,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from rackwatt.agents.devicemaps import Origin, Strict
 from rackwatt.agents.modbus.words import NumberType, WordOrder
 from rackwatt.wire.readings import Kind
 
@@ -14,25 +15,7 @@ Register = Annotated[int, Field(ge=0, le=0xFFFF, alias="register")]
 Exponent = Annotated[int, Field(ge=-10, le=10)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Origin(_Strict):
-    """Where the facts of a map come from."""
-
-    title: str = Field(min_length=1)
-    """Title of the manual, specification or register list."""
-    revision: str = Field(min_length=1)
-    """Its revision, date, or the commit that was read."""
-    where: str = Field(min_length=1)
-    """Where it can be had, and which chapter or table."""
-    notes: str = ""
-    """What is not certain."""
-    verified_on_hardware: bool = False
-
-
-class Factor(_Strict):
+class Factor(Strict):
     """A second register that multiplies the value, for example a rating beside a percentage."""
 
     address: Register
@@ -42,7 +25,7 @@ class Factor(_Strict):
     """The value (after `scale`) that `encode` writes: simulators need one."""
 
 
-class FieldMap(_Strict):
+class FieldMap(Strict):
     """One value of a device."""
 
     address: Register
@@ -84,7 +67,7 @@ class FieldMap(_Strict):
         return self
 
 
-class IdentityMap(_Strict):
+class IdentityMap(Strict):
     """A text or number of the nameplate, for the inventory."""
 
     address: Register
@@ -95,7 +78,7 @@ class IdentityMap(_Strict):
     word_order: WordOrder | None = None
 
 
-class Identity(_Strict):
+class Identity(Strict):
     """The nameplate."""
 
     model: IdentityMap | None = None
@@ -103,7 +86,7 @@ class Identity(_Strict):
     firmware: IdentityMap | None = None
 
 
-class Block(_Strict):
+class Block(Strict):
     """One SunSpec model (or several of one layout); registers count from its ID register."""
 
     models: Annotated[tuple[Annotated[int, Field(ge=1, le=0xFFFE)], ...], Field(min_length=1)]
@@ -113,7 +96,7 @@ class Block(_Strict):
     fields: Annotated[dict[str, FieldMap], Field(min_length=1)]
 
 
-class SunSpec(_Strict):
+class SunSpec(Strict):
     """A device that describes itself: `SunS`, then models one after the other."""
 
     bases: Annotated[tuple[Address, ...], Field(min_length=1)] = (40000, 50000, 0)
@@ -122,7 +105,7 @@ class SunSpec(_Strict):
     """A field comes from the first block that has it and that the device has."""
 
 
-class MapFile(_Strict):
+class MapFile(Strict):
     """One device's register map."""
 
     device: str = Field(min_length=1)

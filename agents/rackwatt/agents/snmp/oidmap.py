@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from rackwatt.agents.devicemaps import field_problems, find_map, shipped
 from rackwatt.agents.judge import put
 from rackwatt.agents.snmp.schema import AsnType, FieldMap, MapFile
 from rackwatt.agents.units import CURRENT_UNITS, UNITS
@@ -142,7 +143,7 @@ def _register(item: FieldMap, factor: float, ratio: float) -> Register:
 
 def shipped_maps() -> tuple[str, ...]:
     """Names of the maps that come with the driver, sorted."""
-    return tuple(sorted(path.stem for path in MAPS.glob("*.yaml")))
+    return shipped(MAPS)
 
 
 def load_oid_map(name: str, config_dir: Path = Path()) -> OidMap:
@@ -155,10 +156,7 @@ def load_oid_map(name: str, config_dir: Path = Path()) -> OidMap:
     Raises:
         ConfigErrors: no such map, or everything that is wrong in it, with file and line.
     """
-    path = config_dir / name if name.endswith((".yaml", ".yml")) else MAPS / f"{name}.yaml"
-    if path.parent == MAPS and not path.is_file():
-        hint = nearest(name, shipped_maps())
-        raise ConfigErrors([ConfigError(str(path), 1, "map", f"no map named '{name}'", hint)])
+    path = find_map(name, MAPS, config_dir)
     document = load_document(path)
     file = document.validate(MapFile)
     errors = list(_problems(document, file))
@@ -171,22 +169,7 @@ def _problems(document: Document, file: MapFile) -> Iterable[ConfigError]:
     specs = FIELDS[file.kind]
     for name, item in file.fields.items():
         key = ("fields", name)
-        if name not in specs:
-            yield document.error(key, f"no field of kind '{file.kind}'", specs)
-            continue
-        if item.negative and item.negative not in specs:
-            message = f"'{item.negative}': no field of kind '{file.kind}'"
-            hint = nearest(item.negative, specs)
-            yield document.error((*key, "negative"), message, hint=hint)
-        unit = UNITS.get(item.unit)
-        if unit is None:
-            hint = nearest(item.unit, UNITS)
-            yield document.error((*key, "unit"), f"unknown unit '{item.unit}'", hint=hint)
-        elif unit.ours != specs[name].unit:
-            message = f"unit '{item.unit}' cannot become '{specs[name].unit}' of {name}"
-            yield document.error((*key, "unit"), message)
-        if specs[name].unit != "Wh" and (item.modulus_watt_hours or item.resolution_watt_hours):
-            yield document.error(key, "only an energy counter has modulus and resolution")
+        yield from field_problems(document, key, item, file.kind, specs)
         required = item.requires.oid if item.requires is not None else ""
         yield from _unknown_names(document, file, (*key, "oid"), item.oid)
         yield from _unknown_names(document, file, (*key, "decimals_oid"), item.decimals_oid or "")

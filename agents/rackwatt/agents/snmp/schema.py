@@ -3,8 +3,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from rackwatt.agents.devicemaps import Origin, Strict
 from rackwatt.wire.readings import Kind
 
 AsnType = Literal["integer", "gauge32", "unsigned32", "counter32", "counter64", "text"]
@@ -13,23 +14,7 @@ Oid = Annotated[str, Field(pattern=r"^1(\.([0-9]+|\{[a-z_0-9]+\}))+$")]
 """Dotted numbers without a leading dot; `{pdu}` stands for an index of the map."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Origin(_Strict):
-    """Where the facts of a map come from."""
-
-    title: str = Field(min_length=1)
-    """Title of the MIB."""
-    revision: str = Field(min_length=1)
-    where: str = Field(min_length=1)
-    notes: str = ""
-    """What is not certain."""
-    verified_on_hardware: bool = False
-
-
-class Requirement(_Strict):
+class Requirement(Strict):
     """An object that says whether a reading means anything: a probe may be unplugged."""
 
     oid: Oid
@@ -37,7 +22,7 @@ class Requirement(_Strict):
     """Values at which the reading counts; the first is the one that `encode` writes."""
 
 
-class FieldMap(_Strict):
+class FieldMap(Strict):
     """One value of a device."""
 
     oid: Oid
@@ -60,7 +45,7 @@ class FieldMap(_Strict):
     resolution_watt_hours: Annotated[float, Field(gt=0)] | None = None
 
 
-class Identity(_Strict):
+class Identity(Strict):
     """The nameplate."""
 
     model: Oid | None = None
@@ -68,7 +53,7 @@ class Identity(_Strict):
     firmware: Oid | None = None
 
 
-class MapFile(_Strict):
+class MapFile(Strict):
     """One device's OID map."""
 
     device: str = Field(min_length=1)
