@@ -71,7 +71,7 @@ export class Charts {
     this.draw();
   }
 
-  /** Adds the newest figures: within one step they replace those of the second before. */
+  /** Adds the newest figures: those of one step become their mean, as in the server's history. */
   append(frame, locale) {
     this.locale = locale;
     if (typeof frame.time !== "number") return;
@@ -81,12 +81,19 @@ export class Charts {
       sources: SOURCES.map((id) => byId.get(id) ?? null),
       load: frame.load_watts ?? null,
       pue: frame.pue?.value ?? null,
-      live: true,
+      count: 1,
     };
     const last = this.points.at(-1);
-    const before = this.points.at(-2);
     if (last && frame.time < last.time) return;
-    if (last?.live && before && last.time - before.time < this.stepMs) this.points.pop();
+    const step = (time) => Math.floor(time / this.stepMs);
+    if (last && step(last.time) === step(frame.time)) {
+      this.points.pop();
+      point.count = (last.count ?? 1) + 1;
+      const mean = (before, now) =>
+        before === null || now === null ? (now ?? before) : before + (now - before) / point.count;
+      point.sources = point.sources.map((now, index) => mean(last.sources[index], now));
+      point.load = mean(last.load, point.load);
+    }
     this.points.push(point);
     while (this.points[0].time < frame.time - HOUR_MS) this.points.shift();
     this.draw();
