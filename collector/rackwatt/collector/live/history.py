@@ -2,14 +2,19 @@
 """The last hour of figures for the page's chart, one mean each 10 s."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 from typing import Any, Final
 
+from rackwatt.collector.accounting.vocabulary import HOUR_MS, RENEWABLE
+from rackwatt.collector.ledger.journal import LedgerRow
+from rackwatt.collector.ledger.records import INTERVAL_MS
 from rackwatt.collector.live.devices import mean
 
 STEP_MS: Final = 10_000
 POINTS: Final = 360
+_PER_HOUR: Final = HOUR_MS / INTERVAL_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +72,23 @@ def _mean(points: Sequence[Point]) -> Point:
         points[-1].pue,
         mean(point.renewable for point in points),
     )
+
+
+def past(rows: Iterable[LedgerRow]) -> Iterator[Point]:
+    """Minutes of the ledger as points, so that a page after a restart still shows the last hour."""
+    for row in rows:
+        data = row.data
+        sources = {**data["sources"], "battery": data["discharge"], "unknown": data["unknown"]}
+        shares = data["shares"]
+        yield Point(
+            row.start_ms,
+            {name: _power(energy) for name, energy in sources.items()},
+            _power(data["load"]),
+            None,
+            None if shares is None else fsum(shares.get(name, 0.0) for name in RENEWABLE),
+        )
+
+
+def _power(watt_hours: float | None) -> float | None:
+    """The mean power of a ledger interval with this energy."""
+    return None if watt_hours is None else watt_hours * _PER_HOUR

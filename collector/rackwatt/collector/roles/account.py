@@ -19,6 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from rackwatt.collector.accounting.battery import BatteryState, initial
+from rackwatt.collector.accounting.vocabulary import HOUR_MS
 from rackwatt.collector.exposition import exposition
 from rackwatt.collector.ingest.spool import Record
 from rackwatt.collector.ledger import (
@@ -32,7 +33,7 @@ from rackwatt.collector.ledger.warm import recent_inputs, register_specs
 from rackwatt.collector.live.devices import Devices
 from rackwatt.collector.live.figures import Figures, LiveFigures
 from rackwatt.collector.live.frame import CollectorView, LedgerView, make_frame
-from rackwatt.collector.live.history import History, Point
+from rackwatt.collector.live.history import History, Point, past
 from rackwatt.collector.live.metrics import families
 from rackwatt.collector.live.page import LivePage, SecurityHeaders, routes
 from rackwatt.collector.live.spoolclient import CollectorClient, CollectorUnavailable
@@ -164,6 +165,8 @@ class Accountant:
             self._live.registers(device, registers)
         for device, time_ms, values in recent_inputs(path, now - _WARM_UP_MS):
             self._live.observe(device, time_ms, values)
+        for point in past(self._ledger.rows(now - HOUR_MS, now)):
+            self._history.add(point)
         self._settle(self._settled())
 
     def _close(self) -> None:
