@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The accountant over real spools, a real ledger and real HTTP: booked exactly once."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from collecting import (
+    LOADS,
+    TOKEN,
+    CollectorKit,
+    ShiftedClock,
+    collector_kit,
+    inventory,
+    message,
+    small_site,
+)
+from doubles import START_MS, Running, until
+
+from rackwatt.collector.ingest.spool import ACCOUNTANT
+from rackwatt.collector.ledger import Ledger
+from rackwatt.collector.roles import account as account_module
+from rackwatt.collector.roles import collect as collect_module
+from rackwatt.collector.roles.account import Accountant, AccountOptions
+from rackwatt.collector.service import serve_http
+from rackwatt.wire.inventory import InventoryItem, Register
+from servers.fixtures import free_port
+
+
+@pytest.fixture(autouse=True)
+def _short_long_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collect_module, "_LONG_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(account_module, "_POLL_PAUSE_SECONDS", 0.005)
+
+
+@dataclass
+class House:
+    """Collectors that are served, and an accountant's folder."""
+
+    folder: Path
+    clock: ShiftedClock = field(default_factory=ShiftedClock)
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    port: int = field(default_factory=free_port)
+
+    async def collector(self, name: str = "a", port: int | None = None) -> tuple[CollectorKit, str]:
+        kit = await self.stack.enter_async_context(
+            collector_kit(self.folder / f"{name}.db", self.clock)
+        )
+        port = port or free_port()
+        served = Running(serve_http(kit.door.app(), "127.0.0.1", port, kit.door.close))
+        await self.stack.enter_async_context(served)
+        return kit, f"http://127.0.0.1:{port}"
+
+    def accountant(self, *urls: str, with_metrics: bool = False) -> Accountant:
+        options = AccountOptions(
+            urls, self.folder, "127.0.0.1", self.port, TOKEN, with_collector_metrics=with_metrics
+        )
+        return Accountant(small_site(), options, self.clock)
+
+    def query(self, text: str) -> list[tuple[Any, ...]]:
+        path = self.folder / "ledger.db"
+        if not path.exists():
+            return []
+        connection = sqlite3.connect(path)
+        try:
+            return connection.execute(text).fetchall()
+        except sqlite3.OperationalError:
+            return []
+        finally:
+            connection.close()
+
+    def count(self, what: str = "inputs") -> int:
+        return len(self.query(f"SELECT 1 FROM {what}"))  # noqa: S608 - of this file
+
+    async def get(self, path: str) -> httpx.Response:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            return await http.get(f"http://127.0.0.1:{self.port}{path}")
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    made = House(tmp_path)
+    async with made.stack:
+        yield made
+
+
+def minutes(count: int, before_ms: int = START_MS) -> Sequence[tuple[int, str, bytes]]:
+    """Steady loads each 10 s, up to an instant."""
+    steps = range(before_ms - count * 60_000, before_ms + 1, 10_000)
+    return [message(at, LOADS) for at in steps]
+
+
+VALUES = sum(len(values) for values in LOADS.values())
+
+
+async def test_readings_are_booked_shown_and_passed(house: House) -> None:
+    kit, url = await house.collector()
+    await kit.put(*minutes(2))
+    accountant = house.accountant(url)
+    async with Running(accountant.run()):
+        await until(lambda: kit.spool.cursor(ACCOUNTANT) == 13)
+        await until(lambda: accountant._figures is not None)
+        await until(lambda: (f := accountant._figures) is not None and f.pue.value is not None)
+        text = (await house.get("/metrics")).text
+        assert (await house.get("/readyz")).status_code == 200
+        frame = (await house.get("/api/frame")).json()
+    assert house.count() == 13 * VALUES
+    (line,) = [line for line in text.splitlines() if line.startswith("rackwatt_pue_ratio{")]
+    assert float(line.rsplit(" ", 1)[1]) == pytest.approx(1.2)
+    assert frame["racks"][0]["power_watts"] == 60.0
+    assert frame["nodes"] == {"total": 3, "online": 0}
+
+
+async def test_a_crash_between_booking_and_showing_books_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit, url = await house.collector()
+    await kit.put(*minutes(2))
+    broken = house.accountant(url)
+
+    def crash(*_: object) -> None:
+        raise MemoryError("killed")
+
+    monkeypatch.setattr(broken._devices, "observe", crash)
+    with pytest.raises(ExceptionGroup):
+        await broken.run()
+    assert house.count() == 13 * VALUES
+    assert kit.spool.cursor(ACCOUNTANT) == 0, "it was never told"
+
+    applied: list[int] = []
+    apply = Ledger.apply
+
+    def spying(self: Ledger, records: Any, cursor: int, name: str = "spool") -> None:
+        kept = list(records)
+        applied.append(len(kept))
+        apply(self, kept, cursor, name)
+
+    monkeypatch.setattr(Ledger, "apply", spying)
+    again = house.accountant(url)
+    async with Running(again.run()):
+        await until(lambda: kit.spool.cursor(ACCOUNTANT) == 13)
+        await until(lambda: again._figures is not None and again._figures.load_watts == 120.0)
+    assert sum(applied) == 0, "nothing is taken in twice"
+    assert house.count() == 13 * VALUES
+
+
+async def test_a_crash_before_booking_loses_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit, url = await house.collector()
+    await kit.put(*minutes(1))
+
+    def crash(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "_take_in", crash)
+        with pytest.raises(ExceptionGroup):
+            await house.accountant(url).run()
+    assert house.count() == 0
+    async with Running(house.accountant(url).run()):
+        await until(lambda: house.count() == 7 * VALUES)
+
+
+async def test_several_collectors_have_a_cursor_each(house: House) -> None:
+    first, one = await house.collector("a")
+    second, two = await house.collector("b")
+    half = dict(list(LOADS.items())[:3])
+    rest = dict(list(LOADS.items())[3:])
+    await first.put(message(START_MS, half))
+    await second.put(message(START_MS, rest), message(START_MS + 1000, rest))
+    async with Running(house.accountant(one, two, with_metrics=True).run()):
+        await until(lambda: first.spool.cursor(ACCOUNTANT) == 1)
+        await until(lambda: second.spool.cursor(ACCOUNTANT) == 2)
+        await until(lambda: house.count("cursors") == 2)
+        text = (await house.get("/metrics")).text
+    cursors = dict(house.query("SELECT name, id FROM cursors"))
+    assert cursors == {first.spool.identity: 1, second.spool.identity: 2}
+    assert "rackwatt_messages_total" not in text, "two collectors have series of the same names"
+
+
+async def test_a_collector_that_is_away_holds_up_nobody_and_is_found_again(house: House) -> None:
+    port = free_port()
+    kit, url = await house.collector("a")
+    await kit.put(*minutes(3))
+    accountant = house.accountant(url, f"http://127.0.0.1:{port}")
+    async with Running(accountant.run()):
+        await until(lambda: house.count("latest") >= 2)
+        late, _ = await house.collector("b", port)
+        await late.put(message(START_MS, {"other-1": {"power_watts": 5.0}}))
+        await until(lambda: late.spool.cursor(ACCOUNTANT) == 1)
+
+
+async def test_metrics_of_the_one_collector_stand_beside_its_own_each_once(house: House) -> None:
+    kit, url = await house.collector()
+    await kit.put(*minutes(1))
+    accountant = house.accountant(url, with_metrics=True)
+    async with Running(accountant.run()):
+        await until(lambda: bool(accountant._collector_metrics))
+        await until(lambda: accountant._figures is not None)
+        text = (await house.get("/metrics")).text
+    series = [line.rsplit(" ", 1)[0] for line in text.splitlines() if not line.startswith("#")]
+    assert len(series) == len(set(series))
+    types = [line for line in text.splitlines() if line.startswith("# TYPE")]
+    assert len(types) == len(set(types))
+    assert any(line.startswith("rackwatt_messages_total{") for line in series)
+    assert any(line.startswith("rackwatt_completeness_ratio{") for line in series)
+
+
+async def test_a_new_spool_is_read_from_its_beginning(house: House) -> None:
+    port = free_port()
+    kit, url = await house.collector("a", port)
+    await kit.put(*minutes(1))
+    accountant = house.accountant(url)
+    async with Running(accountant.run()):
+        await until(lambda: kit.spool.cursor(ACCOUNTANT) == 7)
+        await house.stack.aclose()  # the collector is gone, and its disk with it
+        fresh, _ = await house.collector("b", port)
+        await fresh.put(message(START_MS + 10_000, LOADS))
+        await until(lambda: fresh.spool.cursor(ACCOUNTANT) == 1)
+    assert house.count() == 8 * VALUES
+
+
+async def test_a_backlog_is_read_before_its_intervals_close(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect_module, "SPOOL_READ_MESSAGES", 5)
+    monkeypatch.setattr(account_module, "SPOOL_READ_MESSAGES", 5)
+    monkeypatch.setattr(account_module, "_POLL_PAUSE_SECONDS", 0.1)
+    kit, url = await house.collector()
+    await kit.put(*minutes(10))
+    accountant = house.accountant(url)
+    async with Running(accountant.run()):
+        await until(lambda: kit.spool.cursor(ACCOUNTANT) == 61)
+        await until(lambda: house.count("latest") >= 9 and not house.count("dirty"))
+    causes = {cause for (cause,) in house.query("SELECT cause FROM journal")}
+    assert causes <= {"closed", "hour_closed"}, "nothing was closed too early and restated"
+    assert accountant._ledger_view.restatements == 0
+
+
+async def test_the_horizon_is_the_slowest_backlog_and_never_waits_for_long(house: House) -> None:
+    now = house.clock.now_ms()
+    accountant = house.accountant("http://a", "http://b")
+    assert accountant._horizon(now) is None, "nobody was read yet"
+    accountant._read["http://a"] = now - 60_000
+    assert accountant._horizon(now) is None
+    accountant._read["http://b"] = None
+    assert accountant._horizon(now) == now - 60_000
+    accountant._read["http://a"] = None
+    assert accountant._horizon(now) == now
+    del accountant._read["http://b"]
+    accountant._started -= account_module.FIRST_READ_SECONDS
+    assert accountant._horizon(now) == now
+    accountant._thread.shutdown()
+
+
+@pytest.mark.parametrize(("offset", "held"), [(59.0, 0), (-61.0, 1), (61.0, 1), (None, 0)])
+async def test_a_clock_that_is_off_is_known_before_the_first_reading_is_booked(
+    house: House, offset: float | None, held: int
+) -> None:
+    kit, url = await house.collector()
+    kit.seen("meters", "site", offset)
+    await kit.put(*minutes(2))
+    accountant = house.accountant(url)
+    async with Running(accountant.run()):
+        await until(lambda: kit.spool.cursor(ACCOUNTANT) == 13)
+    assert house.query("SELECT DISTINCT held FROM inputs") == [(held,)]
+    assert house.count() == 13 * VALUES, "kept in any case"
+
+
+async def test_a_nodes_clock_counts_like_a_field_agents(house: House) -> None:
+    kit, url = await house.collector()
+    kit.seen("r1-n1", "hall-a", 90.0)
+    await kit.put(message(START_MS, {"r1-pdu": {"power_watts": 1.0}}, agent="r1-n1", hall="hall-a"))
+    async with Running(house.accountant(url).run()):
+        await until(lambda: kit.spool.cursor(ACCOUNTANT) == 1)
+    assert house.query("SELECT held FROM inputs") == [(1,)]
+
+
+async def test_an_inventory_is_taken_before_the_readings_of_its_batch(house: House) -> None:
+    kit, url = await house.collector()
+    name = "energy_import_watt_hours"
+    register = Register(modulus_watt_hours=1000.0, resolution_watt_hours=0.001)
+    steps = [message(START_MS - 180_000 + step * 10_000,
+                     {"pv-1": {name: (990.0 + step) % 1000.0}}) for step in range(19)]  # fmt: skip
+    await kit.put(*steps, inventory([InventoryItem(device="pv-1", registers={name: register})],
+                                    START_MS - 180_000))  # fmt: skip
+    async with Running(house.accountant(url).run()):
+        await until(lambda: house.count("latest") >= 2)
+    assert house.query("SELECT modulus, resolution FROM registers") == [(1000.0, 0.001)]
+    codes = {code for (code,) in house.query("SELECT code FROM events")}
+    assert not any("reset" in code for code in codes), "the roll-over was known as one"
+    causes = {cause for (cause,) in house.query("SELECT cause FROM journal")}
+    assert causes <= {"closed", "hour_closed"}
+
+
+async def test_figures_go_on_after_a_restart(house: House) -> None:
+    kit, url = await house.collector()
+    await kit.put(*minutes(16))
+    async with Running(house.accountant(url).run()):
+        await until(lambda: house.count() == 97 * VALUES)
+    after = house.accountant(url)
+    house.clock.start_ms = START_MS + 5000 - round(house.clock.monotonic() * 1000)
+    async with Running(after.run()):
+        await until(lambda: after._figures is not None)
+        figures = after._figures
+    assert figures is not None
+    assert figures.pue.value == pytest.approx(1.2)
+    assert (figures.pue.since_ms, figures.pue.until_ms) == (START_MS - 900_000, START_MS)
+
+
+async def test_without_any_reading_it_is_not_ready_and_says_so(house: House) -> None:
+    _, url = await house.collector()
+    accountant = house.accountant(url)
+    async with Running(accountant.run()):
+        await until(lambda: accountant._figures is not None)
+        response = await house.get("/readyz")
+        text = (await house.get("/metrics")).text
+        assert (await house.get("/healthz")).status_code == 200
+    assert (response.status_code, response.text) == (503, "no figures yet\n")
+    values = [line for line in text.splitlines() if not line.startswith("#")]
+    assert values == ["rackwatt_ledger_restatements_total 0.0"]
+
+
+async def test_a_wrong_token_is_said_and_tried_again(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    kit, url = await house.collector()
+    await kit.put(*minutes(1))
+    options = AccountOptions(
+        [url], house.folder, "127.0.0.1", house.port, "another-token-altogether"
+    )
+    async with Running(Accountant(small_site(), options, house.clock).run()):
+        await until(lambda: "401" in caplog.text)
+    assert kit.spool.cursor(ACCOUNTANT) == 0
+    assert TOKEN not in caplog.text
+    await asyncio.sleep(0)
