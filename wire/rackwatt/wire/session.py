@@ -184,7 +184,9 @@ class Session:
                 while isinstance(reason, BaseExceptionGroup):
                     reason = reason.exceptions[0]
                 host, port = self._settings.address
-                _log.warning("broker %s:%d: %s; trying again", host, port, reason)
+                _log.warning(
+                    "%s: broker %s:%d: %s; trying again", self._client_id, host, port, reason
+                )
             if self._clock.monotonic() - started > _STABLE_SECONDS:
                 self._backoff.reset()
             self.reconnects += 1
