@@ -70,8 +70,12 @@ def output(family: Family, name: str) -> str:
 
 
 async def test_a_child_has_its_environment_the_lifeline_and_a_log(family: Family) -> None:
-    text = f"import os; print(os.environ['GREETING'], os.fstat(int(os.environ['{VARIABLE}'])))"
-    command = python("child", text + "\nimport time; time.sleep(60)", GREETING="hello")
+    text = (
+        "import os, time\n"
+        f"print(os.environ['GREETING'], os.fstat(int(os.environ['{VARIABLE}'])), flush=True)\n"
+        "time.sleep(60)"
+    )
+    command = python("child", text, GREETING="hello")
     async with Running(family.keep(command)):
         await until(lambda: "hello os.stat_result" in output(family, "child"))
         assert family.pid("child") is not None
