@@ -48,9 +48,9 @@ async def test_missing_secrets_and_packages_end_the_start(
 
 def test_the_seam_can_only_get() -> None:
     """The bytes are asserted above; this keeps the door from growing."""
-    assert {name for name in vars(Getter) if not name.startswith("_")} == {"get", "close"}
+    assert {name for name in vars(Getter) if not name.startswith("_")} == {"get", "aclose"}
     public = {name for name in vars(PysnmpGetter) if not name.startswith("_")}
-    assert public == {"get", "close"}
+    assert public == {"get", "aclose"}
     text = Path(wire_module.__file__).read_text()
     assert "set_cmd" not in text
     assert text.count("_cmd(") == text.count("get_cmd(") == 1

@@ -339,7 +339,7 @@ async def test_no_more_devices_at_once_than_allowed(monkeypatch: pytest.MonkeyPa
             busy -= 1
             return {}
 
-        def close(self) -> None: ...
+        async def aclose(self) -> None: ...
 
     rows = [row(f"d{i}", "apc-rpdu2", 1) for i in range(10)]
     settings = Settings.model_validate({"devices": rows, "concurrency": 3})

@@ -144,7 +144,7 @@ class SnmpSource:
         getters, self._getters = self._getters, {}
         self._devices = []
         for getter in getters.values():
-            getter.close()
+            await getter.aclose()
         # The sockets are closed by the loop's next turns.
         for _ in range(3):
             await asyncio.sleep(0)

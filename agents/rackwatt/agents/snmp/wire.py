@@ -2,8 +2,9 @@
 """The adapter to pysnmp: the only module that imports it."""
 
 import asyncio
+import contextlib
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
@@ -64,7 +65,7 @@ class Getter(Protocol):
             GetFailed: no answer, or an error instead of one.
         """
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the socket; may be called more than once."""
 
 
@@ -146,9 +147,27 @@ class PysnmpGetter:
                 raise GetFailed(Quality.TIMEOUT, f"{host}: unknown host") from error
         return self._targets[key]
 
-    def close(self) -> None:
-        """See `Getter.close`."""
+    async def aclose(self) -> None:
+        """See `Getter.aclose`."""
+        for socket in self._sockets():
+            socket.close()
+        # An answer that came just then is on its way through the loop: an engine that is closed
+        # under it would complain into the log.
+        for _ in range(2):
+            await asyncio.sleep(0)
         self._engine.close_dispatcher()
+
+    def _sockets(self) -> Iterator[Any]:
+        dispatcher = self._engine.transport_dispatcher
+        if dispatcher is None:
+            return
+        carrier_error = importlib.import_module("pysnmp.carrier.error").CarrierError
+        for family in ("udp", "udp6"):
+            domain = importlib.import_module(f"pysnmp.carrier.asyncio.dgram.{family}").DOMAIN_NAME
+            with contextlib.suppress(carrier_error):  # not in use
+                socket = dispatcher.get_transport(domain).transport
+                if socket is not None:
+                    yield socket
 
 
 def _answer(value: Any) -> Answer:
