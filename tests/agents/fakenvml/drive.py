@@ -31,7 +31,7 @@ class Stand:
     """One source on the stand-in library, and the handles that move both."""
 
     def __init__(self, library: ctypes.CDLL, settings: dict[str, Json]) -> None:
-        self.library = library
+        self.fake = library
         self.clock = ManualClock()
         self.context = Context(node="n1", clock=self.clock)
         self.source = NvmlSource(Settings.model_validate(settings), self.context)
@@ -53,23 +53,23 @@ class Stand:
         self.clock.advance(seconds)
 
     async def do_scenario(self, text: str) -> None:
-        self.library.fake_scenario(text.encode())
+        self.fake.fake_scenario(text.encode())
 
     async def do_unload(self) -> None:
-        self.library.fake_unload()
+        self.fake.fake_unload()
 
     async def do_release(self) -> None:
         """Let a hanging call go, and wait until its round is over."""
-        self.library.fake_release()
+        self.fake.fake_release()
         worker = self.source._worker
         assert worker is not None
         await asyncio.wait_for(worker.idle(), _DEADLINE_SECONDS)
 
     async def do_state(self) -> Json:
         return {
-            "calls": self.library.fake_calls(),
-            "initialised": self.library.fake_initialised(),
-            "event_sets": self.library.fake_event_sets(),
+            "calls": self.fake.fake_calls(),
+            "initialised": self.fake.fake_initialised(),
+            "event_sets": self.fake.fake_event_sets(),
             "errors": {str(key): n for key, n in self.context.errors.counts.items()},
         }
 
