@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from rackwatt.collector.helptext import NARROW, more
+from rackwatt.collector.ledger.commands import ledger_app
 from rackwatt.collector.roles.arguments import (
     UsageProblem,
     broker_settings,
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 app.add_typer(site_app, name="site")
 app.add_typer(store_app, name="store")
+app.add_typer(ledger_app, name="ledger")
 
 
 def _add_groups() -> None:
