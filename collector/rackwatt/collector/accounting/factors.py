@@ -4,6 +4,7 @@
 A missing factor is ``None`` and a message. A life-cycle factor never stands in for a direct one.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,9 +15,29 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from rackwatt.collector.accounting.battery import Masses
+from rackwatt.collector.accounting.factor_series import (
+    CARBON_FREE,
+    FactorLine,
+    FactorSeries,
+    FactorType,
+    Scope,
+    by_item,
+)
 from rackwatt.collector.accounting.vocabulary import ORIGINS, SERIES, UNKNOWN, Series
 
-Scope = Literal["direct", "life_cycle"]
+__all__ = [
+    "SCOPE_OF",
+    "CarbonFree",
+    "Factor",
+    "FactorTable",
+    "Fuel",
+    "IntervalFactors",
+    "Scope",
+    "SiteFactors",
+    "parse",
+    "shipped",
+]
+
 SCOPE_OF: Final[Mapping[Series, Scope]] = {"life_cycle": "life_cycle", "operational": "direct"}
 
 
@@ -34,7 +55,7 @@ class Factor(_Line):
     value: float = Field(ge=0.0)
     unit: Literal["g/kWh"]
     year: int | None
-    type: Literal["average", "marginal"]
+    type: FactorType
     estimated: bool
     source: str
 
@@ -155,6 +176,10 @@ class SiteFactors:
         variants: The variant of an item, if it is not the default one.
         grid_carbon_free_ratio: The site's own value, 0..1.
         initial: The site's own values for the carbon of the battery's first stock, g/kWh.
+        series: The site's factors over time: they come before all others while they hold.
+
+    Raises:
+        ValueError: Two lines of one item and scope hold at once.
     """
 
     table: FactorTable
@@ -163,9 +188,36 @@ class SiteFactors:
     variants: Mapping[str, str] = field(default_factory=dict)
     grid_carbon_free_ratio: float | None = None
     initial: Mapping[Scope, float] = field(default_factory=dict)
+    series: tuple[FactorLine, ...] = ()
+    _series: Mapping[tuple[str, Scope], FactorSeries] = field(init=False, repr=False, compare=False)
+    _edges: Sequence[int] = field(init=False, repr=False, compare=False)
+    _known: dict[int, IntervalFactors] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        series = by_item(self.series)
+        years = {f.year + later for f in self.table.factors if f.year for later in (0, 1)}
+        years |= {line.year + later for line in self.table.carbon_free for later in (0, 1)}
+        edges = {round(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000) for year in years}
+        edges |= {edge for one in series.values() for edge in one.edges}
+        object.__setattr__(self, "_series", series)
+        object.__setattr__(self, "_edges", sorted(edges))
 
     def find(self, item: str, scope: Scope, instant_ms: int) -> Factor | None:
         """Return the factor that this site uses; its own one is dated by no year."""
+        line = self._line(item, scope, instant_ms)
+        if line is not None:
+            return Factor(
+                item=item,
+                scope=scope,
+                value=line.value,
+                unit="g/kWh",
+                year=datetime.fromtimestamp(line.start_ms / 1000, UTC).year,
+                type=line.type,
+                estimated=line.estimated,
+                source=line.source or "site's series",
+            )
         own = self.overrides.get(item, {}).get(scope)
         if own is not None:
             return Factor(
@@ -184,6 +236,17 @@ class SiteFactors:
 
     def at(self, instant_ms: int) -> IntervalFactors:
         """Return the factors that hold at an instant (ms since 1970, UTC)."""
+        span = bisect_right(self._edges, instant_ms)
+        found = self._known.get(span)
+        if found is None:
+            found = self._known[span] = self._at(instant_ms)
+        return found
+
+    def _line(self, item: str, scope: Scope, instant_ms: int) -> FactorLine | None:
+        series = self._series.get((item, scope))
+        return None if series is None else series.at(instant_ms)
+
+    def _at(self, instant_ms: int) -> IntervalFactors:
         intensity: dict[Series, dict[str, float | None]] = {}
         initial: dict[Series, float | None] = {}
         messages: list[str] = []
@@ -198,13 +261,19 @@ class SiteFactors:
             intensity[series] = values | {UNKNOWN: values["grid"]}
             initial[series] = self.initial.get(scope, values["grid"])
             messages.extend(self._missing(name, scope) for name, f in found.items() if f is None)
-        free = self.table.grid_carbon_free(self.country, instant_ms)
-        ratio = self.grid_carbon_free_ratio
-        if ratio is None and free is not None:
-            ratio = free.value
+        ratio = self._carbon_free(instant_ms)
         if ratio is None:
             messages.append(f"no carbon-free fraction of the grid of {self._where()}")
         return IntervalFactors(intensity, ratio, initial, tuple(messages))
+
+    def _carbon_free(self, instant_ms: int) -> float | None:
+        line = self._line(CARBON_FREE, "direct", instant_ms)
+        if line is not None:
+            return line.value
+        if self.grid_carbon_free_ratio is not None:
+            return self.grid_carbon_free_ratio
+        shipped_one = self.table.grid_carbon_free(self.country, instant_ms)
+        return None if shipped_one is None else shipped_one.value
 
     def _missing(self, item: str, scope: Scope) -> str:
         where = f" of {self._where()}" if item == "grid" else ""

@@ -62,6 +62,7 @@ def site_factors(site: Site, table: FactorTable | None = None) -> SiteFactors:
         overrides=overrides,
         grid_carbon_free_ratio=None if free is None or free.shipped else free.value,
         initial=initial,
+        series=site.factor_series,
     )
 
 

@@ -124,14 +124,15 @@ def _hall(layout: Layout, hall: HallModel, key: Key) -> None:
         if any(name == row.id and other.overlaps(validity) for name, other in rows):
             layout.problems.add((*at, "id"), f"row {row.id!r} stands twice in hall {hall.id!r}")
         rows.add((row.id, validity))
-        _row(layout, hall.id, row, validity, at)
+        _row(layout, hall, row, validity, at)
     devices = layout.problems.expand((*key, "devices"), hall.devices)
     layout.put(devices, "device", Placement(hall.id), Validity(), (*key, "devices"))
     names = tuple(dict.fromkeys(row.id for row in hall.rows))
-    layout.halls.append(Hall(hall.id, hall.name or hall.id, names, tuple(devices)))
+    name = hall.name or hall.id
+    layout.halls.append(Hall(hall.id, name, names, tuple(devices), hall.bus or ""))
 
 
-def _row(layout: Layout, hall: str, row: RowModel, validity: Validity, key: Key) -> None:
+def _row(layout: Layout, hall: HallModel, row: RowModel, validity: Validity, key: Key) -> None:
     expand = layout.problems.expand
     inside = ("row", "rack")
     racks = substitute(expand((*key, "racks"), row.racks, ("row",)), {"row": row.id})
@@ -145,7 +146,7 @@ def _row(layout: Layout, hall: str, row: RowModel, validity: Validity, key: Key)
         rack = Rack(
             id=name,
             row=row.id,
-            hall=hall,
+            hall=hall.id,
             nodes=tuple(substitute(nodes, names)),
             pdus=tuple(substitute(pdus, names)),
             sensors=MappingProxyType(
@@ -155,12 +156,21 @@ def _row(layout: Layout, hall: str, row: RowModel, validity: Validity, key: Key)
             validity=validity,
         )
         layout.racks.append(rack)
-        place = Placement(hall, row.id, name)
+        place = Placement(hall.id, row.id, name)
         layout.put(rack.nodes, "node", place, validity, (*key, "nodes"))
         layout.put(rack.pdus, "PDU", place, validity, (*key, "pdus"))
         layout.put(rack.devices, "device", place, validity, (*key, "devices"))
         layout.put(tuple(rack.sensors.values()), "sensor", place, validity, (*key, "sensors"))
-        layout.pdus += [Meter(pdu, accuracy=accuracy, validity=validity) for pdu in rack.pdus]
+        layout.pdus += [
+            Meter(
+                pdu,
+                accuracy=accuracy,
+                validity=validity,
+                bus=hall.bus or "",
+                parent=row.pdu_parent or "",
+            )
+            for pdu in rack.pdus
+        ]
 
 
 def _free_racks(layout: Layout, names: Sequence[str], validity: Validity, key: Key) -> list[str]:

@@ -3,6 +3,7 @@
 
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -13,6 +14,9 @@ from rackwatt.collector.site.basics import (
     defaults_used,
     time_zone,
 )
+from rackwatt.collector.site.buses import buses_of, check_buses, ties_of
+from rackwatt.collector.site.certificates import certificates_of
+from rackwatt.collector.site.factor_series import factor_series_of
 from rackwatt.collector.site.factors import FACTOR_NAMES
 from rackwatt.collector.site.layout import Layout, lay_out
 from rackwatt.collector.site.metering import (
@@ -25,8 +29,17 @@ from rackwatt.collector.site.models import SiteFile
 from rackwatt.collector.site.people import agents_of, contracts_of, tenants_of
 from rackwatt.collector.site.problems import Problems
 from rackwatt.collector.site.repair import repaired
-from rackwatt.collector.site.topology import SITE_HALL, Metering, Rack, Site, Supply
+from rackwatt.collector.site.topology import (
+    SITE_HALL,
+    Metering,
+    Rack,
+    Settlement,
+    Site,
+    Supply,
+)
 from rackwatt.wire.config import ConfigErrors, Document, load_document
+
+SETTLEMENT_SECONDS: Final = (600.0, 900.0, 1800.0)
 
 
 def load_site(path: Path) -> Site:
@@ -67,8 +80,10 @@ def _build(problems: Problems, file: SiteFile) -> Site:
     layout = lay_out(problems, file)
     halls = (SITE_HALL, *(hall.id for hall in layout.halls))
     table = meter_table(problems, file.meters, layout, halls)
-    metering = Metering(table.meters)
-    check_meters(problems, table, metering)
+    buses = buses_of(problems, file)
+    metering = Metering(table.meters, buses, ties_of(problems, file, buses, layout, table))
+    if check_meters(problems, table, metering):
+        check_buses(problems, table, metering, buses)
     contracts = contracts_of(problems, file, table, layout)
     racks = {rack.id: rack for rack in layout.racks}
     nodes = _node_racks(layout)
@@ -106,7 +121,21 @@ def _build(problems: Problems, file: SiteFile) -> Site:
             *defaults_used(file, carbon, battery, roles or FACTOR_NAMES[:-1]),
             *_class_defaults(table, file),
         ),
+        residual_limit_ratio=file.balance.residual_limit_ratio,
+        settlement=_settlement(problems, file),
+        export_cap_ratio=file.supply.export_cap_ratio,
+        factor_series=factor_series_of(problems, file),
+        certificates=certificates_of(problems, file),
     )
+
+
+def _settlement(problems: Problems, file: SiteFile) -> Settlement | None:
+    model = file.settlement
+    if model is None:
+        return None
+    if model.window not in SETTLEMENT_SECONDS:
+        problems.add(("settlement", "window"), "must be 10m, 15m or 30m")
+    return Settlement(model.window, model.subscribed_watts)
 
 
 def _node_racks(layout: Layout) -> dict[str, Rack]:

@@ -88,8 +88,17 @@ def _declare(
                 sum=tuple(members),
                 minus=tuple(minus),
                 validity=validity,
+                bus=_bus(model, place, layout),
+                parent=model.parent or "",
             )
         )
+
+
+def _bus(model: MeterModel, place: Placement, layout: Layout) -> str:
+    """A meter's own bus, else its hall's. A role's virtual meter leaves it to its members."""
+    if model.bus is not None or model.sum or model.minus:
+        return model.bus or ""
+    return next((hall.bus for hall in layout.halls if hall.id == place.hall), "")
 
 
 def _check_keys(
@@ -123,6 +132,9 @@ def _check_members(problems: Problems, table: MeterTable) -> None:
     checked: set[Key] = set()
     for meter in table.meters:
         if not meter.virtual:
+            if meter.parent and meter.parent not in known and meter.id in table.keys:
+                key = table.keys[meter.id]
+                problems.unknown((*key, "parent"), "meter", [meter.parent], known)
             continue
         key = next(at for span, at in table.spans[meter.id] if span == meter.validity)
         if key in checked:
@@ -137,12 +149,16 @@ def _check_members(problems: Problems, table: MeterTable) -> None:
             problems.add((*key, "minus"), f"meter {both[0]!r} stands in sum too")
 
 
-def check_meters(problems: Problems, table: MeterTable, metering: Metering) -> None:
-    """The rules on meters together: no cycles, the roles that a site needs, nothing twice."""
+def check_meters(problems: Problems, table: MeterTable, metering: Metering) -> bool:
+    """The rules on meters together: no cycles, the roles that a site needs, nothing twice.
+
+    Returns:
+        Whether the members can be walked.
+    """
     if not table.keys:
-        return
+        return True
     if _check_cycles(problems, table):
-        return  # what follows walks the members
+        return False
     roles = {meter.role for meter in table.meters}
     if "it" not in roles:
         problems.add(("meters",), "no meter has the role 'it'")
@@ -153,6 +169,7 @@ def check_meters(problems: Problems, table: MeterTable, metering: Metering) -> N
     reported: set[tuple[str, str]] = set()
     for start in metering.starts:
         _check_twice(problems, table, metering.meters_at(start), reported)
+    return True
 
 
 def _check_cycles(problems: Problems, table: MeterTable) -> bool:

@@ -24,6 +24,7 @@ Role = Literal[
 ]
 Position = Literal["ups_output", "pdu_output", "it_input"]
 Claim = Literal["ppa_pv", "ppa_wind", "ppa_hydro"]
+ContractKind = Literal["ppa", "wheeled"]
 TenantKind = Literal["researcher", "start-up", "company", "operator"]
 
 
@@ -84,6 +85,8 @@ class CarbonModel(_Model):
 
     grid_carbon_free_ratio: Ratio | None = None
     factors: FactorsModel = FactorsModel()
+    series: Names = ()
+    """CSV files with factors over time, beside the site file."""
 
 
 class BatteryModel(_Model):
@@ -109,6 +112,36 @@ class SupplyModel(_Model):
     pv: SourceModel = SourceModel()
     wind: SourceModel = SourceModel()
     hydro: SourceModel = SourceModel()
+    export_cap_ratio: Ratio | None = None
+
+
+class BalanceModel(_Model):
+    """`balance:` how far the books may be off before a month is flagged."""
+
+    residual_limit_ratio: Ratio = 0.002
+
+
+class SettlementModel(_Model):
+    """`settlement:` how the utility measures demand."""
+
+    window: Duration = Field(default=600.0)
+    subscribed_watts: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
+class BusModel(_Model):
+    """One of several buses."""
+
+    id: str
+    name: str = ""
+
+
+class TieModel(Dated):
+    """A line between two buses; its meter counts forward from `from` to `to`."""
+
+    id: str
+    source: str = Field(alias="from")
+    target: str = Field(alias="to")
+    meter: str
 
 
 class ContractModel(Dated):
@@ -117,6 +150,7 @@ class ContractModel(Dated):
     id: str
     claim: Claim
     meter: str
+    kind: ContractKind = "ppa"
 
 
 class MeterModel(Dated):
@@ -130,6 +164,8 @@ class MeterModel(Dated):
     cadence: Duration | None = Field(default=None, gt=0, le=86400)
     position: Position | None = None
     hall: str | None = None
+    bus: str | None = None
+    parent: str | None = None
     sum: Names = ()
     minus: Names = ()
 
@@ -155,6 +191,7 @@ class RowModel(Dated):
     nodes: Names = ()
     pdus: Names = ()
     pdu_class: Accuracy | None = None
+    pdu_parent: str | None = None
     sensors: SensorsModel = SensorsModel()
     devices: Names = ()
 
@@ -164,6 +201,7 @@ class HallModel(_Model):
 
     id: str
     name: str = ""
+    bus: str | None = None
     rows: tuple[RowModel, ...] = ()
     devices: Names = ()
 
@@ -199,6 +237,11 @@ class SiteFile(_Model):
     carbon: CarbonModel = CarbonModel()
     battery: BatteryModel | None = None
     supply: SupplyModel = SupplyModel()
+    balance: BalanceModel = BalanceModel()
+    settlement: SettlementModel | None = None
+    certificates: Names = ()
+    buses: tuple[BusModel, ...] = ()
+    ties: tuple[TieModel, ...] = ()
     contracts: tuple[ContractModel, ...] = ()
     meters: tuple[MeterModel, ...] = ()
     halls: tuple[HallModel, ...] = ()

@@ -49,7 +49,7 @@ def contracts_of(
         if known and model.meter not in layout.stands:
             place = Placement(SITE_HALL)
             layout.put([model.meter], "contract", place, Validity(), (*key, "meter"))
-        result.append(Contract(model.id, model.claim, model.meter, validity))
+        result.append(Contract(model.id, model.claim, model.meter, validity, model.kind))
     return tuple(result)
 
 

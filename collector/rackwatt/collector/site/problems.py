@@ -2,6 +2,7 @@
 """What the rules found wrong, gathered so that one run shows it all."""
 
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 from rackwatt.collector.site.fields import milliseconds
@@ -25,6 +26,11 @@ class Problems:
     def __init__(self, document: Document) -> None:
         self._document = document
         self.errors: list[ConfigError] = []
+
+    @property
+    def path(self) -> Path:
+        """The document's file."""
+        return Path(self._document.file)
 
     def add(self, key: Key, message: str, hint: str = "") -> None:
         """Something is wrong at `key`."""

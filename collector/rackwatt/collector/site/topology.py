@@ -1,41 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the rest of the collector sees of a site: where things stand and what meters mean."""
 
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from rackwatt.collector.accounting.factor_series import FactorLine
 from rackwatt.collector.site.factors import Factor, FactorName, FactorValue, Scope
-from rackwatt.collector.site.models import Claim, Position, Role, TenantKind
+from rackwatt.collector.site.meters import (
+    ALWAYS,
+    CATEGORIES,
+    FOR_EVER,
+    UNLIMITED,
+    Meter,
+    Metering,
+    Term,
+    Terms,
+    Tie,
+    Validity,
+    expand_terms,
+    net_counts,
+    terms_of,
+)
+from rackwatt.collector.site.models import Claim, ContractKind, TenantKind
+
+__all__ = [
+    "ALWAYS",
+    "CATEGORIES",
+    "FOR_EVER",
+    "SITE_HALL",
+    "UNLIMITED",
+    "Agent",
+    "Assignment",
+    "Battery",
+    "Carbon",
+    "CertificateLine",
+    "Contract",
+    "Hall",
+    "Meter",
+    "Metering",
+    "Placement",
+    "Places",
+    "Rack",
+    "Settlement",
+    "Site",
+    "Supply",
+    "Tenant",
+    "Term",
+    "Terms",
+    "Tie",
+    "Validity",
+    "expand_terms",
+    "net_counts",
+    "terms_of",
+]
 
 SITE_HALL: Final = "site"
 """The hall of what stands in no hall."""
-ALWAYS: Final = -(2**62)
-FOR_EVER: Final = 2**62
-CATEGORIES: Final[Mapping[Position, int]] = MappingProxyType(
-    {"ups_output": 1, "pdu_output": 2, "it_input": 3}
-)
-"""Where IT is metered to the PUE category of ISO/IEC 30134-2."""
-
-
-@dataclass(frozen=True, slots=True)
-class Validity:
-    """A half-open span of time, ms since 1970 UTC."""
-
-    start_ms: int = ALWAYS
-    end_ms: int = FOR_EVER
-
-    def holds(self, time_ms: int) -> bool:
-        """Whether `time_ms` lies in the span."""
-        return self.start_ms <= time_ms < self.end_ms
-
-    def overlaps(self, other: "Validity") -> bool:
-        """Whether the spans share an instant."""
-        return self.start_ms < other.end_ms and other.start_ms < self.end_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +85,7 @@ class Rack:
     sensors: Mapping[str, str]
     """Position (`inlet`, `outlet`, `inlet_top`, ...) to device."""
     devices: tuple[str, ...] = ()
-    validity: Validity = Validity()
+    validity: Validity = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,51 +96,8 @@ class Hall:
     name: str
     rows: tuple[str, ...]
     devices: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Meter:
-    """One metering point while it keeps its meaning.
-
-    A virtual meter has members and no readings of its own.
-    """
-
-    id: str
-    role: Role | None = None
-    accuracy: float = 1.0
-    """Class of the meter in percent, current and voltage transformers apart."""
-    transformer_class: float = 0.0
-    """Class of its transformers in percent; 0: none, or included."""
-    calibration_group: str = ""
-    """Meters of one group share a calibration: their errors are correlated."""
-    cadence_seconds: float = 1.0
-    position: Position | None = None
-    sum: tuple[str, ...] = ()
-    minus: tuple[str, ...] = ()
-    validity: Validity = Validity()
-
-    @property
-    def virtual(self) -> bool:
-        """Whether it is made of other meters."""
-        return bool(self.sum or self.minus)
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """One physical meter in a role, added (+1) or taken off (-1)."""
-
-    meter_id: str
-    sign: int
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What each role is made of at one time."""
-
-    roles: Mapping[Role, tuple[Term, ...]]
-    """Role to physical terms; virtual meters are expanded; a role without meters is absent."""
-    pue_category: int | None
-    """1 to 3, the weakest of the `it` meters; None when one of them says no position."""
+    bus: str = ""
+    """The bus that feeds it; "" on a site with one bus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +146,44 @@ class Contract:
     id: str
     claim: Claim
     meter: str
-    validity: Validity = Validity()
+    validity: Validity = UNLIMITED
+    kind: ContractKind = "ppa"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How the utility measures demand."""
+
+    window_seconds: float
+    subscribed_watts: float | None
+    """None: not stated, so there is a projection and no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateLine:
+    """One certificate, or a run of them under one serial.
+
+    Attributes:
+        registry: Who keeps it.
+        serial: Its number there.
+        source: ``pv``, ``wind`` or ``hydro``.
+        start_ms: Begin of the production that it stands for.
+        end_ms: Its end.
+        watt_hours: How much.
+        retired_ms: When it was retired; ``None``: it was not.
+        beneficiary: For whom.
+        contract: The contract that it came with, if any.
+    """
+
+    registry: str
+    serial: str
+    source: str
+    start_ms: int
+    end_ms: int
+    watt_hours: float
+    retired_ms: int | None = None
+    beneficiary: str = ""
+    contract: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +200,7 @@ class Assignment:
 
     nodes: tuple[str, ...]
     racks: tuple[str, ...]
-    validity: Validity = Validity()
+    validity: Validity = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,89 +231,6 @@ class Places:
         return place
 
 
-class Metering:
-    """Meters by time: between two changes of the file everything is computed once.
-
-    Args:
-        meters: all meters of all times.
-    """
-
-    def __init__(self, meters: Sequence[Meter]) -> None:
-        self._all = tuple(meters)
-        edges = {edge for m in meters for edge in (m.validity.start_ms, m.validity.end_ms)}
-        self._starts = sorted(edges - {FOR_EVER} | {ALWAYS})
-        self._meters: dict[int, Mapping[str, Meter]] = {}
-        self._terms: dict[int, Terms] = {}
-
-    @property
-    def starts(self) -> tuple[int, ...]:
-        """The instants at which something changes, ms; the first is the beginning of time."""
-        return tuple(self._starts)
-
-    def meters_at(self, time_ms: int) -> Mapping[str, Meter]:
-        """Meters that hold at `time_ms`, by id."""
-        start = self._epoch(time_ms)
-        found = self._meters.get(start)
-        if found is None:
-            valid = {m.id: m for m in self._all if m.validity.holds(start)}
-            found = self._meters[start] = MappingProxyType(valid)
-        return found
-
-    def terms_at(self, time_ms: int) -> Terms:
-        """The roles' terms at `time_ms`."""
-        start = self._epoch(time_ms)
-        found = self._terms.get(start)
-        if found is None:
-            found = self._terms[start] = terms_of(self.meters_at(time_ms))
-        return found
-
-    def _epoch(self, time_ms: int) -> int:
-        return self._starts[max(0, bisect_right(self._starts, time_ms) - 1)]
-
-
-def expand_terms(meters: Mapping[str, Meter], meter_id: str, sign: int = 1) -> list[Term]:
-    """The physical terms of a meter, as often as they are reached.
-
-    Members that are not valid now are left out. Cycles must have been refused before.
-    """
-    meter = meters.get(meter_id)
-    if meter is None:
-        return []
-    if not meter.virtual:
-        return [Term(meter_id, sign)]
-    added = [t for member in meter.sum for t in expand_terms(meters, member, sign)]
-    return added + [t for member in meter.minus for t in expand_terms(meters, member, -sign)]
-
-
-def net_counts(meters: Mapping[str, Meter], meter_id: str) -> dict[str, int]:
-    """How often each physical meter counts in a meter: added less taken off."""
-    counts: dict[str, int] = {}
-    for term in expand_terms(meters, meter_id):
-        counts[term.meter_id] = counts.get(term.meter_id, 0) + term.sign
-    return counts
-
-
-def terms_of(meters: Mapping[str, Meter]) -> Terms:
-    """What each role is made of."""
-    roles: dict[Role, list[Term]] = {}
-    categories: list[int | None] = []
-    for meter in meters.values():
-        if meter.role is None:
-            continue
-        # What is added through one virtual meter and taken off through another cancels here, so
-        # that its being unknown does not make the role unknown.
-        counts = net_counts(meters, meter.id)
-        terms = [Term(name, count) for name, count in counts.items() if count]
-        roles.setdefault(meter.role, []).extend(terms)
-        if meter.role == "it":
-            categories.append(None if meter.position is None else CATEGORIES[meter.position])
-    known = [category for category in categories if category is not None]
-    return Terms(
-        roles=MappingProxyType({role: tuple(terms) for role, terms in roles.items()}),
-        pue_category=min(known) if known and len(known) == len(categories) else None,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Site:
     """A site as its file says it is."""
@@ -324,6 +258,15 @@ class Site:
     """Node to its (latest) rack."""
     defaults: tuple[str, ...]
     """Sentences: which defaults stand in for what the file does not say."""
+    residual_limit_ratio: float = 0.002
+    """Part of a month's sources that its summed residual may reach before it is flagged."""
+    settlement: Settlement | None = None
+    export_cap_ratio: float | None = None
+    """Legal cap of what may be sold of the own production, over the running year."""
+    factor_series: tuple[FactorLine, ...] = ()
+    """Factors that hold for a span of time: before all others."""
+    certificates: tuple[CertificateLine, ...] = ()
+    """Certificates that the site has bought, whether retired or not."""
 
     @property
     def halls_ids(self) -> tuple[str, ...]:
