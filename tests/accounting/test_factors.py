@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
+from rackwatt.collector.accounting.factor_series import FactorLine, FactorSeries
 from rackwatt.collector.accounting.factors import SiteFactors, parse, shipped
 
 NOW = int(datetime(2026, 6, 1, tzinfo=UTC).timestamp() * 1000)
@@ -123,3 +124,22 @@ def test_a_sites_own_values_win() -> None:
 def test_a_table_with_an_unknown_key_is_refused() -> None:
     with pytest.raises(ValidationError, match="colour"):
         parse("version: 1\ncolour: green\nfactors: []\n")
+
+
+def test_two_lines_of_a_series_do_not_hold_at_once() -> None:
+    lines = (FactorLine("grid", "direct", 0, 10, 1.0), FactorLine("grid", "direct", 9, 20, 2.0))
+    with pytest.raises(ValueError, match="two factors of grid"):
+        SiteFactors(shipped(), "MA", series=lines)
+
+
+def test_a_series_says_nothing_before_and_between_its_lines() -> None:
+    lines = (FactorLine("pv", "direct", 10, 20, 1.0), FactorLine("pv", "direct", 30, 40, 2.0))
+    series = FactorSeries(lines)
+    found = [series.at(instant) for instant in (9, 10, 19, 20, 30, 40)]
+    assert [None if line is None else line.value for line in found] == [None, 1, 1, None, 2, None]
+    assert series.edges == [10, 20, 30, 40]
+
+
+def test_factors_of_an_instant_are_made_once() -> None:
+    factors = SiteFactors(shipped(), "MA")
+    assert factors.at(NOW) is factors.at(NOW + 1)

@@ -40,9 +40,7 @@ def _line(cells: Cells) -> CertificateLine:
     for column in ("registry", "serial"):
         if not cells.texts[column]:
             cells.wrong(column, "is empty")
-    start, end = cells.moment("from"), cells.moment("to")
-    if start and end and end <= start:
-        cells.wrong("to", "must be later than from")
+    start, end = cells.span("from", "to")
     retired = cells.texts["retired_on"]
     if cells.texts["beneficiary"] and not retired:
         cells.wrong("retired_on", "a certificate with a beneficiary was retired: say when")

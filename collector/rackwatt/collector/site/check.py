@@ -39,7 +39,10 @@ def summary(site: Site, time_ms: int) -> str:
         f" {_count(len(site.agents), 'field agent')}, {_count(len(site.tenants), 'tenant')}"
     )
     lines += _meter_lines(site, time_ms)
-    lines += [f"contract {c.id}: {c.claim}, metered by {c.meter}" for c in site.contracts]
+    lines += [
+        f"contract {c.id}: {c.claim} ({c.kind}), metered by {c.meter}" for c in site.contracts
+    ]
+    lines += _paper_lines(site)
     if site.battery is not None:
         b = site.battery
         size = "of unknown capacity" if b.capacity_wh is None else f"of {b.capacity_wh:,.10g} Wh"
@@ -50,11 +53,29 @@ def summary(site: Site, time_ms: int) -> str:
     return "\n".join(lines)
 
 
+def _paper_lines(site: Site) -> list[str]:
+    """What stands on paper: certificates, factor series, the utility's demand."""
+    lines: list[str] = []
+    if site.certificates:
+        retired = sum(line.retired_ms is not None for line in site.certificates)
+        lines.append(f"{_count(len(site.certificates), 'certificate')}, {retired:,} retired")
+    if site.factor_series:
+        lines.append(f"{_count(len(site.factor_series), 'factor')} over time")
+    if site.settlement is not None:
+        limit = site.settlement.subscribed_watts
+        stated = "no limit stated" if limit is None else f"{limit:,.10g} W subscribed"
+        lines.append(f"demand in windows of {site.settlement.window_seconds / 60:g} min, {stated}")
+    return lines
+
+
 def _meter_lines(site: Site, time_ms: int) -> list[str]:
     terms = site.terms_at(time_ms)
     if not terms.roles:
         return ["no meters: good for import only"]
     lines: list[str] = []
+    if len(terms.buses) > 1:
+        lines.append(f"buses {', '.join(terms.buses)}")
+        lines += [f"tie {t.id}: {t.source} to {t.target}, by {t.meter_id}" for t in terms.ties]
     for role, parts in terms.roles.items():
         names = [("-" if term.sign < 0 else "") + term.meter_id for term in parts]
         shown = ", ".join(names[:4]) + (f", ... ({len(names)} meters)" if len(names) > 4 else "")

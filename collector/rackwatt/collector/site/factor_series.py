@@ -54,9 +54,7 @@ def _line(cells: Cells) -> FactorLine:
     scope = cells.choice("scope", get_args(Scope), "direct" if free else "life_cycle")
     if free and scope != "direct":
         cells.wrong("scope", f"{CARBON_FREE} has no scope: leave it empty")
-    start, end = cells.moment("from"), cells.moment("to")
-    if start and end and end <= start:
-        cells.wrong("to", "must be later than from")
+    start, end = cells.span("from", "to")
     return FactorLine(
         item=cast("SeriesItem", item),
         scope=cast("Scope", scope),

@@ -51,6 +51,14 @@ class Cells:
             return 0
         return round(found.timestamp() * 1000)
 
+    def span(self, first: str, last: str) -> tuple[int, int]:
+        """Two times, the second one later than the first, as ms since 1970 UTC."""
+        before = len(self.problems.errors)
+        start, end = self.moment(first), self.moment(last)
+        if end <= start and len(self.problems.errors) == before:
+            self.wrong(last, f"must be later than {first}")
+        return start, end
+
     def number(self, column: str, low: float, high: float) -> float:
         """A finite number within bounds; 0 when it is reported as wrong."""
         text = self.texts[column]
