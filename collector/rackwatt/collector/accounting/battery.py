@@ -52,11 +52,14 @@ class BatteryState:
         stock: Energy by origin, Wh, never negative.
         carbon: Mass by series, g; ``None`` while carbon of unknown mass is in it.
         stale: A charge or discharge was unknown: the stock waits to be re-anchored.
+        grid_free: The part of ``stock["grid"]`` that was carbon-free when it was imported, Wh;
+            ``None`` while some of unknown make is in it.
     """
 
     stock: Mapping[str, float] = field(default_factory=_empty_stock)
     carbon: Masses = field(default_factory=_no_carbon)
     stale: bool = False
+    grid_free: float | None = 0.0
 
     @property
     def watt_hours(self) -> float:

@@ -17,6 +17,7 @@ from rackwatt.collector.accounting.battery import (
     reanchor,
 )
 from rackwatt.collector.accounting.factors import IntervalFactors
+from rackwatt.collector.accounting.flows import Flows as Flows  # also found here
 from rackwatt.collector.accounting.keyfigures import boundary_energy
 from rackwatt.collector.accounting.vocabulary import (
     GENERATION,
@@ -34,27 +35,24 @@ _NO_LOSSES: Final[Mapping[str, float]] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Flows:
-    """Metered energies of one interval, Wh. ``None`` = unknown; a missing key = no such flow.
+class BusAccount:
+    """One of several buses in one interval.
 
     Attributes:
-        sources: ``pv``, ``wind``, ``hydro``, ``grid`` (import), ``genset``.
-        sinks: ``it``, ``cooling``, ``losses``, ``other``, ``campus``, ``export``. One that is the
-            difference of meters may be slightly negative: what one side lacks the other has.
-        charge: Into the battery, at its terminals.
-        discharge: Out of it, at its terminals.
+        load: The data center's consumption on it, Wh.
+        shares: What the energy on it is made of, battery and ties traced back; sums to 1.
+        intensity: Its carbon intensity, g/kWh.
+        residual: What comes in less what goes out, ties included, Wh.
+        unmetered: The residual as a sink, >= 0.
+        unknown: The residual as a source, >= 0.
     """
 
-    sources: Mapping[str, float | None] = field(default_factory=dict)
-    sinks: Mapping[str, float | None] = field(default_factory=dict)
-    charge: float | None = 0.0
-    discharge: float | None = 0.0
-
-    @property
-    def completeness(self) -> float:
-        """The part of these flows that is known, 0..1."""
-        values = [*self.sources.values(), *self.sinks.values(), self.charge, self.discharge]
-        return sum(value is not None for value in values) / len(values)
+    load: float | None
+    shares: Mapping[str, float] | None
+    intensity: Masses
+    residual: float | None
+    unmetered: float
+    unknown: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +81,10 @@ class IntervalAccount:
         discharged: Carbon that left it.
         completeness: Known part of the flows, 0..1.
         flags: What is odd, sorted.
+        carbon_free: The carbon-free part of the load, Wh: own renewable energy and the grid's
+            carbon-free part when it was imported, battery traced back.
+        grid_factors: The grid's ``life_cycle`` and ``direct`` factor and its ``carbon_free`` part.
+        buses: The single buses of a site that has several, by name.
     """
 
     load: float | None
@@ -105,6 +107,9 @@ class IntervalAccount:
     discharged: Masses
     completeness: float
     flags: tuple[str, ...]
+    carbon_free: float | None = None
+    grid_factors: Mapping[str, float | None] = field(default_factory=dict)
+    buses: Mapping[str, BusAccount] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
 from rackwatt.collector.accounting.battery import BatteryState
-from rackwatt.collector.accounting.interval import Flows, IntervalAccount
+from rackwatt.collector.accounting.flows import Flows, TieFlow
+from rackwatt.collector.accounting.interval import BusAccount, IntervalAccount
 from rackwatt.collector.ledger.records import INTERVAL_MS
 
 AUTHOR: Final = "rackwatt"
@@ -40,11 +41,15 @@ class Booking:
     """What one interval is booked from, besides the battery.
 
     Attributes:
-        flows: Metered energies.
+        flows: Metered energies of the whole site.
         completeness: Known part of the physical terms, 0..1.
         flags: How they were metered.
         measured_stock: Measured stock of the battery at the end, Wh.
         pue_category: Of the IT meters.
+        claims: What each contract's plant gave, Wh, by contract.
+        nodes: Metered energies of each bus, ``None`` on a site with one.
+        ties: What flowed between the buses.
+        residual_uncertainty: Standard uncertainty of the residual, Wh.
     """
 
     flows: Flows
@@ -52,6 +57,10 @@ class Booking:
     flags: tuple[str, ...]
     measured_stock: float | None
     pue_category: int | None
+    claims: Mapping[str, float | None] = field(default_factory=dict)
+    nodes: Mapping[str, Flows] | None = None
+    ties: tuple[TieFlow, ...] = ()
+    residual_uncertainty: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +91,45 @@ class LedgerRow:
     def battery(self) -> BatteryState:
         """The battery's state at the end."""
         battery = self.data["battery"]
-        return BatteryState(battery["stock"], battery["carbon"], battery["stale"])
+        free = battery.get("grid_free")
+        return BatteryState(battery["stock"], battery["carbon"], battery["stale"], free)
 
     @property
     def booking(self) -> Booking:
         """What it was booked from: enough to book it again after another battery state."""
         data = self.data
-        flows = Flows(data["sources"], data["sinks"], data["charge"], data["discharge"])
+        nodes = {bus: _flows(own) for bus, own in data.get("buses", {}).items()}
         return Booking(
-            flows,
+            _flows(data),
             data["completeness"],
             tuple(data["metering"]),
             data["measured_stock"],
             data["pue_category"],
+            data.get("claims", {}),
+            nodes or None,
+            tuple(TieFlow(*tie) for tie in data.get("ties", ())),
+            data.get("residual_uncertainty"),
         )
+
+
+def _flows(data: Mapping[str, Any]) -> Flows:
+    return Flows(data["sources"], data["sinks"], data["charge"], data["discharge"])
+
+
+def _bus(flows: Flows, result: BusAccount) -> dict[str, Any]:
+    """Return what a row says of one of several buses."""
+    return {
+        "sources": dict(flows.sources),
+        "sinks": dict(flows.sinks),
+        "charge": flows.charge,
+        "discharge": flows.discharge,
+        "load": result.load,
+        "shares": None if result.shares is None else dict(result.shares),
+        "intensity": dict(result.intensity),
+        "residual": result.residual,
+        "unmetered": result.unmetered,
+        "unknown": result.unknown,
+    }
 
 
 def row_of(booking: Booking, account: IntervalAccount) -> dict[str, Any]:
@@ -110,11 +144,15 @@ def row_of(booking: Booking, account: IntervalAccount) -> dict[str, Any]:
         "completeness": booking.completeness,
         "metering": sorted(booking.flags),
         "pue_category": booking.pue_category,
+        "claims": dict(booking.claims),
+        "buses": {bus: _bus(own, account.buses[bus]) for bus, own in (booking.nodes or {}).items()},
+        "ties": [[tie.source, tie.target, tie.watt_hours] for tie in booking.ties],
         "load": account.load,
         "it": account.it,
         "boundary": account.boundary,
         "residual": account.residual,
         "residual_ratio": account.residual_ratio,
+        "residual_uncertainty": booking.residual_uncertainty,
         "unmetered": account.unmetered,
         "unknown": account.unknown,
         "beyond": account.beyond,
@@ -122,6 +160,8 @@ def row_of(booking: Booking, account: IntervalAccount) -> dict[str, Any]:
         "origins": None if account.origins is None else dict(account.origins),
         "intensity": dict(account.intensity),
         "carbon": dict(account.carbon),
+        "carbon_free": account.carbon_free,
+        "grid_factors": dict(account.grid_factors),
         "scope_2": account.scope_2,
         "stock_change": account.stock_change,
         "losses": dict(account.losses),
@@ -130,6 +170,7 @@ def row_of(booking: Booking, account: IntervalAccount) -> dict[str, Any]:
             "stock": dict(battery.stock),
             "carbon": dict(battery.carbon),
             "stale": battery.stale,
+            "grid_free": battery.grid_free,
         },
     }
 
