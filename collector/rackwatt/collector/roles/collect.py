@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -21,6 +21,8 @@ from rackwatt.collector.service import authorised, serve_http
 from rackwatt.collector.site import Site
 from rackwatt.collector.store.base import Store
 from rackwatt.collector.store.drain import Drain
+from rackwatt.collector.store.marks import Marks
+from rackwatt.collector.store.rolling import Rollups, RollupStore
 from rackwatt.wire.clock import Clock
 from rackwatt.wire.periodic import ticks
 from rackwatt.wire.session import BrokerSettings
@@ -48,11 +50,15 @@ class CollectOptions:
     with_accountant: bool = True
 
 
-async def collect(site: Site, store: Store, options: CollectOptions, clock: Clock) -> None:
+class CollectStore(Store, RollupStore, Protocol):
+    """A store of readings and of their rollups."""
+
+
+async def collect(site: Site, store: CollectStore, options: CollectOptions, clock: Clock) -> None:
     """Run a collector until cancelled.
 
     Raises:
-        sqlite3.Error: the spool cannot be opened.
+        sqlite3.Error: the spool or the marks of rollups cannot be opened.
         OSError: the port is taken.
     """
     consumers = (STORE, ACCOUNTANT) if options.with_accountant else (STORE,)
@@ -72,7 +78,8 @@ async def collect(site: Site, store: Store, options: CollectOptions, clock: Cloc
         backfill_seconds=options.backfill_seconds,
     )
     ingest.watch.restore(watches)
-    drain = Drain(spool, store, site, clock)
+    rollups = Rollups(store, Marks(options.data / "rollups.db"), clock)
+    drain = Drain(spool, store, site, clock, rollups)
     state = CollectorState(known_of(site, options.halls), ingest, spool, drain, clock)
     door = Door(state, spool, ingest, options.token)
     try:

@@ -9,7 +9,8 @@ from typing import Final
 
 from rackwatt.collector.ingest.spool import STORE, Batch, DeadLetter, Record, Spool
 from rackwatt.collector.site import Site
-from rackwatt.collector.store.base import Row, Store, StoreRefused, StoreUnavailable
+from rackwatt.collector.store.base import Row, Store, StoreRefused, StoreUnavailable, WriteResult
+from rackwatt.collector.store.rolling import Rollups
 from rackwatt.collector.store.rows import rows_of
 from rackwatt.wire.backoff import Backoff
 from rackwatt.wire.clock import Clock
@@ -35,13 +36,22 @@ class Drain:
         store: where they go to, not started.
         site: tells where each device sits.
         clock: where the time comes from.
+        rollups: made of what was stored, not started; None: none are made.
     """
 
-    def __init__(self, spool: Spool, store: Store, site: Site, clock: Clock) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        store: Store,
+        site: Site,
+        clock: Clock,
+        rollups: Rollups | None = None,
+    ) -> None:
         self._spool = spool
         self._store = store
         self._site = site
         self._clock = clock
+        self._rollups = rollups
         self._failed = False
         self.points = 0
         self.refused = 0
@@ -50,22 +60,37 @@ class Drain:
         """Whether the store took the last batch; before the first one, whether it answers."""
 
     async def run(self) -> None:
-        """Drain until cancelled."""
-        backoff = Backoff(first=0.5, cap=30.0)
+        """Drain until cancelled.
+
+        Raises:
+            sqlite3.Error: the marks of rollups cannot be read.
+        """
         try:
-            while True:
-                try:
-                    await self._store.start()
-                    self.up = not self._failed
-                    await self._drain(backoff)
-                except (StoreUnavailable, StoreRefused) as error:
-                    self.up, self._failed = False, True
-                    asked = getattr(error, "retry_after", None)
-                    wait = max(backoff.next(), asked or 0.0)
-                    _log.warning("store: %s; trying again in %.1f s", error, wait)
-                    await asyncio.sleep(wait)
+            if self._rollups is None:
+                await self._keep_draining()
+                return
+            await self._rollups.start()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_draining(), name="drain-readings")
+                tasks.create_task(self._rollups.run(), name="drain-rollups")
         finally:
+            if self._rollups is not None:
+                await self._rollups.aclose()
             await self._store.aclose()
+
+    async def _keep_draining(self) -> None:
+        backoff = Backoff(first=0.5, cap=30.0)
+        while True:
+            try:
+                await self._store.start()
+                self.up = not self._failed
+                await self._drain(backoff)
+            except (StoreUnavailable, StoreRefused) as error:
+                self.up, self._failed = False, True
+                asked = getattr(error, "retry_after", None)
+                wait = max(backoff.next(), asked or 0.0)
+                _log.warning("store: %s; trying again in %.1f s", error, wait)
+                await asyncio.sleep(wait)
 
     async def _drain(self, backoff: Backoff) -> None:
         after = self._spool.cursor(STORE)
@@ -77,12 +102,19 @@ class Drain:
             rows = [row for record in records for row in self._rows(record)]
             result = await self._store.write(rows)
             await self._bury(result.rejected)
+            await self._roll_up(rows, result)
             self.points += result.written
             self.refused += len(result.rejected)
             self.up, self._failed = True, False
             backoff.reset()
             after = records[-1].id
             self._spool.passed(STORE, after)
+
+    async def _roll_up(self, rows: Sequence[Row], result: WriteResult) -> None:
+        """Have rollups made of what is in the store; what it refused would not be read back."""
+        if self._rollups is not None:
+            refused = {id(row) for row, _ in result.rejected}
+            await self._rollups.take(row for row in rows if id(row) not in refused)
 
     def _rows(self, record: Record) -> list[Row]:
         topic = Topic.parse(record.topic)

@@ -3,13 +3,14 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TextIO
 
 from rackwatt.collector.store.http import InfluxHttp
+from rackwatt.collector.store.influxql import devices_in, identifier, names_in, rows_of_span
 from rackwatt.collector.store.read import StoredRow, measurements, read
 
 Format = Literal["csv", "jsonl"]
@@ -52,51 +53,15 @@ def dump_influx(server: InfluxHttp, bucket: str, selection: Selection) -> Dump |
         StoreUnavailable: no answer.
         StoreRefused: the query is refused.
     """
-    source = _identifier(selection.measurement)
-    tags = _names(server, bucket, f"SHOW TAG KEYS FROM {source}")
-    fields = _names(server, bucket, f"SHOW FIELD KEYS FROM {source}")
+    source = identifier(selection.measurement)
+    tags = names_in(server, bucket, f"SHOW TAG KEYS FROM {source}")
+    fields = names_in(server, bucket, f"SHOW FIELD KEYS FROM {source}")
     if not fields:
         return None
-    where: list[str] = []
-    if selection.start_ms is not None:
-        where.append(f"time >= {selection.start_ms}ms")
-    if selection.end_ms is not None:
-        where.append(f"time < {selection.end_ms}ms")
-    if selection.device is not None:
-        where.append(f'"device" = {_text(selection.device)}')
-    condition = f" WHERE {' AND '.join(where)}" if where else ""
-    statement = f"SELECT *::field FROM {source}{condition} GROUP BY *"  # noqa: S608 - quoted
-    return Dump(tags, fields, _influx_rows(server, bucket, statement))
-
-
-def _influx_rows(server: InfluxHttp, bucket: str, statement: str) -> Iterator[StoredRow]:
-    for series in server.query(bucket, statement):
-        tags = {name: str(value) for name, value in series.get("tags", {}).items() if value}
-        names = series["columns"][1:]
-        for time_ms, *values in series["values"]:
-            present = zip(names, values, strict=True)
-            fields = {
-                name: value if isinstance(value, str) else float(value)
-                for name, value in present
-                if value is not None
-            }
-            yield StoredRow(int(time_ms), tags, fields)
-
-
-def _names(server: InfluxHttp, bucket: str, statement: str) -> list[str]:
-    return sorted(
-        {str(row[0]) for series in server.query(bucket, statement) for row in series["values"]}
-    )
-
-
-def _identifier(name: str) -> str:
-    escaped = name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
-
-
-def _text(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
-    return f"'{escaped}'"
+    span = selection.start_ms, selection.end_ms
+    condition = devices_in([] if selection.device is None else [selection.device])
+    rows = rows_of_span(server, bucket, selection.measurement, span, condition)
+    return Dump(tags, fields, rows)
 
 
 def write_dump(dump: Dump, out: TextIO, form: Format) -> int:

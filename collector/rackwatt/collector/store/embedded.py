@@ -4,13 +4,14 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
 from rackwatt.collector.store.base import Row, StoreRefused, StoreUnavailable, WriteResult
 from rackwatt.collector.store.files import DAY_MS, MAX_TIME_MS, StoreFile, file_for, files_in
+from rackwatt.collector.store.read import StoredRow, read
 from rackwatt.collector.store.tables import TIME, Tables, quoted, tables_of
 from rackwatt.wire.clock import SYSTEM_CLOCK, Clock
 from rackwatt.wire.database import connect
@@ -74,6 +75,33 @@ class EmbeddedStore:
     async def write(self, rows: Sequence[Row]) -> WriteResult:
         """Write rows, one transaction per file; see `Store.write`."""
         return await self._run(lambda: self._write(rows))
+
+    def history(
+        self, measurement: str, start_ms: int, end_ms: int, devices: Collection[str] = ()
+    ) -> Iterator[tuple[str, list[StoredRow]]]:
+        """Each device with its rows of a half-open span, in order of time.
+
+        Reads the files by connections of its own: for a thread beside the event loop.
+
+        Args:
+            measurement: one whose rows have a device.
+            start_ms: from this time on, ms since 1970 UTC.
+            end_ms: up to this time, excluded.
+            devices: only these; none: all.
+
+        Raises:
+            StoreUnavailable: a file cannot be read.
+        """
+        only = next(iter(devices)) if len(devices) == 1 else None
+        found: dict[str, list[StoredRow]] = {}
+        try:
+            for row in read(self.directory, measurement, only, start_ms, end_ms):
+                device = row.tags.get("device", "")
+                if not devices or device in devices:
+                    found.setdefault(device, []).append(row)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"store in {self.directory}: {error}") from error
+        yield from found.items()
 
     async def aclose(self) -> None:
         """Finish what was asked for and close the files."""

@@ -2,6 +2,7 @@
 """The few calls to InfluxDB's HTTP API that set it up and read it back."""
 
 import json
+import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Self
 
@@ -19,15 +20,17 @@ class InfluxHttp:
         url: the server's address.
         org: its organization.
         token: what it may do is what the calls may do.
+        ca_file: certificates to trust instead of the system's.
     """
 
-    def __init__(self, url: str, org: str, token: str) -> None:
+    def __init__(self, url: str, org: str, token: str, ca_file: str | None = None) -> None:
         self.url = url.rstrip("/")
         self.org = org
         self._client = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Token {token}"},
             timeout=TIMEOUT_SECONDS,
+            verify=True if ca_file is None else ssl.create_default_context(cafile=ca_file),
             trust_env=False,  # a proxy for the outer world must not see the token
         )
 

@@ -8,8 +8,9 @@ not used: it loses data without an exception when its retries end.
 import asyncio
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
 import aiohttp
@@ -24,7 +25,10 @@ from rackwatt.collector.store.base import (
     StoreUnavailable,
     WriteResult,
 )
+from rackwatt.collector.store.http import InfluxHttp
+from rackwatt.collector.store.influxql import devices_in, rows_of_span
 from rackwatt.collector.store.lines import LineEncoder
+from rackwatt.collector.store.read import StoredRow
 from rackwatt.wire.readings import KINDS
 
 BATCH_LINES: Final = 5_000
@@ -91,6 +95,8 @@ class InfluxStore:
         self._org = org
         self._bucket = bucket
         self._rollups = rollups_bucket or bucket
+        self._token = token
+        self._ca_file = ca_file
         self._options: dict[str, Any] = {
             "url": self._url,
             "token": token,
@@ -124,6 +130,31 @@ class InfluxStore:
         if self._client is not None:
             await self._client.close()  # type: ignore[no-untyped-call]
             self._client = None
+
+    def history(
+        self, measurement: str, start_ms: int, end_ms: int, devices: Collection[str] = ()
+    ) -> Iterator[tuple[str, list[StoredRow]]]:
+        """Each device with its rows of a half-open span, in order of time.
+
+        By InfluxQL over a connection of its own: for a thread beside the event loop. The token
+        must be allowed to read.
+
+        Args:
+            measurement: one whose rows have a device.
+            start_ms: from this time on, ms since 1970 UTC.
+            end_ms: up to this time, excluded.
+            devices: only these; none: all.
+
+        Raises:
+            StoreUnavailable: no answer.
+            StoreRefused: the token may not read, or the query is refused.
+        """
+        bucket = self._bucket if measurement in KINDS else self._rollups
+        condition = devices_in(devices)
+        with InfluxHttp(self._url, self._org, self._token, self._ca_file) as server:
+            rows = rows_of_span(server, bucket, measurement, (start_ms, end_ms), condition)
+            for device, group in groupby(rows, key=lambda row: row.tags.get("device", "")):
+                yield device, sorted(group, key=lambda row: row.time_ms)
 
     async def write(self, rows: Sequence[Row]) -> WriteResult:
         """Write rows in batches; see `Store.write`."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rackwatt.collector.store.base import Store
 from rackwatt.collector.store.embedded import KEEP_SECONDS, MAX_BYTES, EmbeddedStore
 from rackwatt.collector.store.influx import InfluxStore
 from rackwatt.wire.clock import SYSTEM_CLOCK, Clock
@@ -66,7 +65,9 @@ def read_token(file: Path | None, environment: Mapping[str, str] | None = None) 
     return token
 
 
-def open_store(spec: EmbeddedSpec | InfluxSpec, clock: Clock = SYSTEM_CLOCK) -> Store:
+def open_store(
+    spec: EmbeddedSpec | InfluxSpec, clock: Clock = SYSTEM_CLOCK
+) -> EmbeddedStore | InfluxStore:
     """The store that `spec` names, not started.
 
     Raises:

@@ -53,9 +53,13 @@ def set_up(server: InfluxHttp, plan: Plan, say: Callable[[str], None]) -> None:
         buckets[name] = _bucket(server, org_id, name, seconds, say)
         _mapping(server, org_id, name, buckets[name], say)
     plan.token_directory.mkdir(parents=True, exist_ok=True)
-    for action, name in (("write", WRITE_FILE), ("read", READ_FILE)):
+    for action, rights, name in (
+        # Rollups of late readings are made by reading the stored ones back.
+        ("write", ("read", "write"), WRITE_FILE),
+        ("read", ("read",), READ_FILE),
+    ):
         path = plan.token_directory / name
-        _token(server, org_id, sorted(buckets.values()), action, path, say)
+        _token(server, org_id, sorted(buckets.values()), (action, rights), path, say)
 
 
 def _organization(server: InfluxHttp) -> str:
@@ -153,12 +157,13 @@ def _token(
     server: InfluxHttp,
     org_id: str,
     buckets: list[str],
-    action: str,
+    purpose: tuple[str, tuple[str, ...]],
     path: Path,
     say: Callable[[str], None],
 ) -> None:
-    """Write a token that may only read, or only write, these buckets; keep one that does."""
-    if path.exists() and _serves(server, path, action, buckets):
+    """Write a token that may only do so much, and only with these buckets; keep one that does."""
+    action, rights = purpose
+    if path.exists() and _serves(server, path, rights, buckets):
         path.chmod(0o600)
         say(f"token to {action}: there, in {path}")
         return
@@ -166,8 +171,9 @@ def _token(
         "orgID": org_id,
         "description": f"rackwatt {action}",
         "permissions": [
-            {"action": action, "resource": {"type": "buckets", "id": bucket, "orgID": org_id}}
+            {"action": right, "resource": {"type": "buckets", "id": bucket, "orgID": org_id}}
             for bucket in buckets
+            for right in rights
         ],
     }
     made = server.call("POST", "/api/v2/authorizations", body=body)
@@ -180,18 +186,17 @@ def _token(
     _mention_old(server, org_id, action, str(made["id"]), say)
 
 
-def _serves(server: InfluxHttp, path: Path, action: str, buckets: list[str]) -> bool:
-    """Whether the token in the file is active, and may do all of `action`."""
+def _serves(server: InfluxHttp, path: Path, rights: tuple[str, ...], buckets: list[str]) -> bool:
+    """Whether the token in the file is active, and has these rights to all buckets."""
     token = path.read_text(encoding="utf-8").strip()
     listed = server.call("GET", "/api/v2/authorizations").get("authorizations", [])
     for item in listed:
         if item.get("token") == token and item.get("status") == "active":
             allowed = {
-                permission["resource"].get("id")
+                (permission["action"], permission["resource"].get("id"))
                 for permission in item.get("permissions", [])
-                if permission["action"] == action
             }
-            return allowed >= set(buckets)
+            return allowed >= {(right, bucket) for right in rights for bucket in buckets}
     return False
 
 
