@@ -14,6 +14,7 @@ from rackwatt.collector.accounting.vocabulary import RENEWABLE, UNKNOWN, total
 
 REPORTED_COVERAGE: Final = 0.95
 SIGNED_COVERAGE: Final = 0.99
+RETAINED: Final = "retained"
 ON_SITE: Final = ("pv", "wind", "hydro", "genset")
 
 
@@ -157,6 +158,8 @@ class Shares:
         carbon: The rest.
         contracted: Matched claims: a part of the grid share, never added to it.
         unknown: Of unknown origin: in none of renewable, grid, on-site and contracted.
+        renewable_claimable: Renewable without the origins whose attributes were sold or never
+            issued: what may be called renewable towards others.
     """
 
     renewable: float | None = None
@@ -166,12 +169,24 @@ class Shares:
     carbon: float | None = None
     contracted: float | None = None
     unknown: float | None = None
+    renewable_claimable: float | None = None
+
+
+def retained(origin: str, attributes: Mapping[str, str] | None) -> bool:
+    """Return whether the site still owns the attributes of a source's output.
+
+    Args:
+        origin: ``pv``, ``wind``, ...
+        attributes: ``retained``, ``sold`` or ``unissued`` by source; not named is retained.
+    """
+    return (attributes or {}).get(origin, RETAINED) == RETAINED
 
 
 def shares(
     origins: Mapping[str, float] | None,
     grid_carbon_free_ratio: float | None,
     contracted: float | None = None,
+    attributes: Mapping[str, str] | None = None,
 ) -> Shares:
     """Form the shares that people read from the shares of the origins.
 
@@ -179,6 +194,7 @@ def shares(
         origins: Shares by origin, summing to 1; ``None`` if they cannot be known.
         grid_carbon_free_ratio: The grid's carbon-free part, 0..1.
         contracted: Matched claims as a part of ``E_DC``.
+        attributes: ``retained``, ``sold`` or ``unissued`` by source; not named is retained.
     """
     if origins is None:
         return Shares()
@@ -196,4 +212,7 @@ def shares(
         carbon=None if free is None else 1.0 - free,
         contracted=None if contracted is None else min(contracted, grid),
         unknown=origins.get(UNKNOWN, 0.0),
+        renewable_claimable=fsum(
+            origins.get(name, 0.0) for name in RENEWABLE if retained(name, attributes)
+        ),
     )
