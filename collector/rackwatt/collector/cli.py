@@ -15,6 +15,7 @@ import typer
 
 from rackwatt.collector.helptext import NARROW, more
 from rackwatt.collector.ledger.commands import ledger_app
+from rackwatt.collector.pki.cli import pki_app
 from rackwatt.collector.roles.arguments import (
     UsageProblem,
     broker_settings,
@@ -52,6 +53,7 @@ app = typer.Typer(
 app.add_typer(site_app, name="site")
 app.add_typer(store_app, name="store")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(pki_app, name="pki")
 
 
 def _add_groups() -> None:

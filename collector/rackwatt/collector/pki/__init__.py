@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certificates and broker rules for sites that have no PKI of their own."""

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`rackwatt pki`: certificates for the broker and its clients, where a site has no PKI."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rackwatt.collector.helptext import NARROW, more
+from rackwatt.collector.pki.authority import LEAF_DAYS
+from rackwatt.collector.pki.broker import acl, configuration
+from rackwatt.collector.pki.folder import Folder, PkiError
+from rackwatt.wire.clock import SYSTEM_CLOCK
+from rackwatt.wire.topics import check_name
+
+pki_app = typer.Typer(
+    help="Certificates and broker rules for a site that has no PKI of its own.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings=NARROW,
+)
+
+Dir = Annotated[Path, typer.Option("--dir", metavar="DIR", help="The authority's folder.")]
+Days = Annotated[
+    int, typer.Option("--days", metavar="N", min=1, max=3650, help="How long it holds.")
+]
+Names = Annotated[list[str], typer.Argument(metavar="NAME…", show_default=False)]
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    try:
+        yield
+    except PkiError as error:
+        typer.echo(f"rackwatt: {error}", err=True)
+        raise typer.Exit(2) from None
+    except OSError as error:
+        typer.echo(f"rackwatt: {error.filename}: {error.strerror}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _now() -> datetime:
+    return datetime.fromtimestamp(SYSTEM_CLOCK.now_ms() / 1000, UTC)
+
+
+def _name(what: str, name: str) -> str:
+    try:
+        check_name(name, what)
+    except ValueError as error:
+        raise PkiError(str(error)) from None
+    return name
+
+
+@pki_app.command(
+    "init",
+    epilog=more(
+        "rackwatt pki init --site campus", wrong="there is an authority already, or wrong usage"
+    ),
+)
+def init_command(
+    site: Annotated[str, typer.Option("--site", metavar="ID", help="The site's id.")],
+    folder: Dir = Path("pki"),
+) -> None:
+    """Make a certificate authority for a site.
+
+    Its private key, ca.key, can sign for any name: keep the folder on a machine that nothing else
+    runs on, and a copy of it off line.
+    """
+    with _plain_errors():
+        made = Folder(folder)
+        made.create(_name("site", site), _now())
+        typer.echo(f"authority  {made.certificate_file}  (give it to the broker and every agent)")
+        typer.echo(f"its key    {folder / 'ca.key'}  (keep it here, readable by you alone)")
+        typer.echo("next       rackwatt pki broker --site ID HOST")
+
+
+@pki_app.command(
+    "agent",
+    epilog=more("rackwatt pki agent snmp-hall-a modbus-site", "rackwatt pki agent r1-01-n1"),
+)
+def agent_command(names: Names, folder: Dir = Path("pki"), days: Days = LEAF_DAYS) -> None:
+    """Sign a certificate for each agent; its name is the agent's name in topics.
+
+    Called again it signs a new one: the old one holds until it expires or is revoked.
+    """
+    _sign("agent", names, folder, days)
+
+
+@pki_app.command("collector", epilog=more("rackwatt pki collector collector-1"))
+def collector_command(names: Names, folder: Dir = Path("pki"), days: Days = LEAF_DAYS) -> None:
+    """Sign a certificate for each collector; the broker's rules must name it too."""
+    _sign("collector", names, folder, days)
+
+
+def _sign(purpose: str, names: list[str], folder: Path, days: int) -> None:
+    with _plain_errors():
+        for name in [_name(purpose, name) for name in names]:
+            certificate, key = Folder(folder).client(purpose, name, _now(), days)
+            typer.echo(f"{name}  {certificate}  {key}")
+
+
+@pki_app.command(
+    "broker", epilog=more("rackwatt pki broker --site campus broker.example.org 10.0.0.5")
+)
+def broker_command(
+    hosts: Annotated[list[str], typer.Argument(metavar="HOST…", show_default=False)],
+    site: Annotated[str, typer.Option("--site", metavar="ID", help="The site's id.")],
+    collectors: Annotated[
+        list[str] | None,
+        typer.Option("--collector", metavar="NAME", help="A collector; may be repeated."),
+    ] = None,
+    address: Annotated[
+        str, typer.Option("--listen", metavar="ADDRESS", help="Where the broker listens.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", metavar="PORT", min=1, max=65535)] = 8883,
+    folder: Dir = Path("pki"),
+    days: Days = LEAF_DAYS,
+) -> None:
+    """Sign the broker's certificate, and write Mosquitto's rules and configuration.
+
+    HOST is each name or address by which agents and collectors reach it.
+    """
+    with _plain_errors():
+        names = [_name("collector", name) for name in collectors or ["collector"]]
+        certificate, key = Folder(folder).server(hosts, _now(), days)
+        rules, file = certificate.parent / "acl", certificate.parent / "mosquitto.conf"
+        rules.write_text(acl(_name("site", site), names), encoding="utf-8")
+        file.write_text(configuration(folder.resolve(), port, address), encoding="utf-8")
+        for label, path in (
+            ("certificate", certificate),
+            ("its key", key),
+            ("rules", rules),
+            ("configuration", file),
+        ):
+            typer.echo(f"{label:13}  {path}")
+        typer.echo(f"{'collectors':13}  {', '.join(names)}  (rackwatt pki collector NAME)")
+
+
+@pki_app.command("revoke", epilog=more("rackwatt pki revoke r1-01-n1"))
+def revoke_command(names: Names, folder: Dir = Path("pki")) -> None:
+    """Revoke every certificate of a name; the broker must then reload its list (SIGHUP)."""
+    with _plain_errors():
+        for name in names:
+            count = Folder(folder).revoke(name, _now())
+            typer.echo(f"{name}  {count} revoked")
+        typer.echo(f"now copy {folder / 'revoked.crl'} to the broker and restart it")
+
+
+@pki_app.command("list", epilog=more("rackwatt pki list"))
+def list_command(folder: Dir = Path("pki")) -> None:
+    """List what was signed, and until when it holds."""
+    with _plain_errors():
+        for item in Folder(folder).issued():
+            state = f"revoked {item.revoked}" if item.revoked else f"until {item.expires}"
+            typer.echo(f"{item.purpose:9}  {item.name:24}  {state}")

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certificates and broker rules: what the folder holds, and whom a real broker lets speak."""
+
+import asyncio
+import contextlib
+import ssl
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiomqtt
+import pytest
+from cryptography import x509
+from typer.testing import CliRunner
+
+from rackwatt.collector.pki.authority import LEAF_DAYS
+from rackwatt.collector.pki.broker import acl, configuration
+from rackwatt.collector.pki.cli import pki_app
+from rackwatt.collector.pki.folder import Folder, PkiError
+from rackwatt.wire.session import BrokerSettings
+from servers.mosquitto import Mosquitto
+from servers.programs import HOST, free_port
+
+NOW = datetime.now(UTC)
+ROOT = "rackwatt/v1/demo"
+
+
+def run(*arguments: str | Path, code: int = 0) -> str:
+    found = CliRunner().invoke(pki_app, [str(argument) for argument in arguments])
+    assert found.exit_code == code, found.output
+    return found.output
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    made = Folder(tmp_path / "pki")
+    made.create("demo", NOW)
+    return made
+
+
+def test_private_keys_are_for_their_owner_alone(folder: Folder) -> None:
+    _, key = folder.client("agent", "a1", NOW, LEAF_DAYS)
+    for path in (key, folder.path / "ca.key"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_an_agents_certificate_bears_its_name_and_serves_clients_only(folder: Folder) -> None:
+    file, _ = folder.client("agent", "r1-01-n1", NOW, 10)
+    certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    assert certificate.subject.rfc4514_string() == "CN=r1-01-n1"
+    assert certificate.not_valid_after_utc - NOW <= timedelta(days=10)
+    usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert [use._name for use in usage] == ["clientAuth"]
+    constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    assert not constraints.ca
+
+
+def test_a_second_authority_does_not_replace_the_first(folder: Folder) -> None:
+    before = folder.certificate_file.read_bytes()
+    said = run("init", "--site", "demo", "--dir", folder.path, code=2)
+    assert "holds an authority already: nothing was changed" in said
+    assert folder.certificate_file.read_bytes() == before
+
+
+def test_commands_without_an_authority_say_what_to_do(tmp_path: Path) -> None:
+    for command in (["agent", "a1"], ["list"], ["revoke", "a1"], ["broker", "--site", "s", HOST]):
+        said = run(*command, "--dir", tmp_path, code=2)
+        assert "run 'rackwatt pki init' first" in said
+
+
+def test_a_name_that_no_topic_can_hold_is_refused(folder: Folder) -> None:
+    assert "a/b" in run("agent", "a/b", "--dir", folder.path, code=2)
+    assert run("list", "--dir", folder.path) == ""
+
+
+def test_a_collectors_name_is_no_agents(folder: Folder) -> None:
+    folder.client("collector", "c1", NOW, LEAF_DAYS)
+    with pytest.raises(PkiError, match="'c1' is the name of a collector already"):
+        folder.client("agent", "c1", NOW, LEAF_DAYS)
+
+
+def test_the_list_tells_what_holds(folder: Folder) -> None:
+    run("agent", "a1", "a2", "--dir", folder.path)
+    run("revoke", "a1", "--dir", folder.path)
+    shown = run("list", "--dir", folder.path).splitlines()
+    assert len(shown) == 2
+    assert shown[0].split()[:3] == ["agent", "a1", "revoked"]
+    assert shown[1].split()[:3] == ["agent", "a2", "until"]
+    assert "holds no certificate" in run("revoke", "a9", "--dir", folder.path, code=2)
+
+
+def test_what_the_commands_write_is_what_the_broker_reads(tmp_path: Path) -> None:
+    path = tmp_path / "pki"
+    run("init", "--site", "demo", "--dir", path)
+    run("broker", "--site", "demo", "--collector", "c1", "--dir", path, HOST, "localhost")
+    assert (path / "broker" / "acl").read_text() == acl("demo", ["c1"])
+    assert (path / "broker" / "mosquitto.conf").read_text() == configuration(
+        path, 8883, "127.0.0.1"
+    )
+
+
+class Site:
+    """A broker that only knows our authority, and its clients."""
+
+    def __init__(self, folder: Folder, directory: Path) -> None:
+        self.folder = folder
+        folder.server([HOST, "localhost"], NOW, LEAF_DAYS)
+        (folder.path / "broker" / "acl").write_text(acl("demo", ["collector-1"]))
+        self.port = free_port()
+        lines = configuration(folder.path, self.port, HOST).splitlines()[2:]
+        # The listener's own settings; what the test's broker has already is left out.
+        wanted = ("cafile", "certfile", "keyfile", "crlfile", "require", "use_identity", "acl_file")
+        listener = [f"listener {self.port} {HOST}"]
+        extra = [line for line in lines if line.startswith(wanted)]
+        self.server = Mosquitto(directory, extra=[*listener, *extra])
+        folder.client("collector", "collector-1", NOW, LEAF_DAYS)
+        folder.client("agent", "a1", NOW, LEAF_DAYS)
+
+    def settings(self, name: str, purpose: str = "agent") -> BrokerSettings:
+        keys = self.folder.path / f"{purpose}s"
+        return BrokerSettings(
+            url=f"mqtts://{HOST}:{self.port}",
+            ca_file=self.folder.certificate_file,
+            certificate_file=keys / f"{name}.crt",
+            key_file=keys / f"{name}.key",
+        )
+
+    def client(self, settings: BrokerSettings, seconds: float = 5.0) -> aiomqtt.Client:
+        host, port = settings.address
+        return aiomqtt.Client(
+            host,
+            port,
+            tls_context=settings.tls(),
+            protocol=aiomqtt.ProtocolVersion.V311,
+            timeout=seconds,
+        )
+
+
+@pytest.fixture
+def site(folder: Folder, tmp_path: Path) -> Iterator[Site]:
+    made = Site(folder, tmp_path / "broker")
+    with made.server:
+        yield made
+
+
+async def arrived(site: Site, sender: BrokerSettings, topics: list[str]) -> list[str]:
+    """What of these topics reaches the collector; the last one must, as the end of the test.
+
+    Each goes over a connection of its own: Mosquitto 2.0 also hangs up on whom it refuses.
+    """
+    found: list[str] = []
+    async with site.client(site.settings("collector-1", "collector")) as collector:
+        await collector.subscribe("rackwatt/v1/demo/+/+/+", qos=1)
+        for topic in topics:
+            with contextlib.suppress(aiomqtt.MqttError):
+                async with site.client(sender) as agent:
+                    await agent.publish(topic, b"x", qos=1)
+        async for message in collector.messages:
+            found.append(str(message.topic))
+            if found[-1] == topics[-1]:
+                break
+    return found
+
+
+async def test_an_agent_speaks_under_its_own_name_only(site: Site) -> None:
+    good = [f"{ROOT}/hall-a/a1/power", f"{ROOT}/hall-a/a1/status"]
+    forged = [
+        f"{ROOT}/hall-a/a2/power",
+        f"{ROOT}/hall-a/a1/replay",
+        f"{ROOT}/hall-a/collector-1/power",
+        "rackwatt/v1/other/hall-a/a1/power",
+    ]
+    topics = [good[0], *forged, good[1]]
+    assert await arrived(site, site.settings("a1"), topics) == good
+
+
+async def test_an_agent_reads_its_own_replay_requests_only(site: Site) -> None:
+    site.folder.client("agent", "a2", NOW, LEAF_DAYS)
+    found: list[str] = []
+    async with site.client(site.settings("a1")) as agent:
+        for topic in (f"{ROOT}/+/+/power", f"{ROOT}/+/a2/replay", f"{ROOT}/+/a1/replay"):
+            await agent.subscribe(topic, qos=1)
+        async with site.client(site.settings("a2")) as other:
+            await other.publish(f"{ROOT}/hall-a/a2/power", b"x", qos=1)
+        async with site.client(site.settings("collector-1", "collector")) as collector:
+            await collector.publish(f"{ROOT}/hall-a/a2/replay", b"x", qos=1)
+            await collector.publish(f"{ROOT}/hall-a/a1/replay", b"x", qos=1)
+        async for message in agent.messages:
+            found.append(str(message.topic))
+            break
+    assert found == [f"{ROOT}/hall-a/a1/replay"]
+
+
+async def test_a_collector_reports_nothing_itself(site: Site) -> None:
+    collector = site.settings("collector-1", "collector")
+    topics = [
+        f"{ROOT}/hall-a/collector-1/power",
+        f"{ROOT}/hall-a/a1/power",
+        f"{ROOT}/hall-a/a1/replay",
+    ]
+    assert await arrived(site, collector, topics) == topics[2:]
+
+
+async def refused(site: Site, settings: BrokerSettings) -> None:
+    with pytest.raises((aiomqtt.MqttError, OSError)):
+        async with site.client(settings, 1.0) as client:
+            await client.publish(f"{ROOT}/hall-a/a1/power", b"x", qos=1)
+
+
+async def test_a_client_without_a_certificate_is_refused(site: Site) -> None:
+    anonymous = site.settings("a1").model_copy(update={"certificate_file": None, "key_file": None})
+    await refused(site, anonymous)
+
+
+async def test_a_certificate_of_another_authority_is_refused(site: Site, tmp_path: Path) -> None:
+    other = Folder(tmp_path / "other")
+    other.create("demo", NOW)
+    certificate, key = other.client("agent", "a1", NOW, LEAF_DAYS)
+    stranger = site.settings("a1").model_copy(
+        update={"certificate_file": certificate, "key_file": key}
+    )
+    await refused(site, stranger)
+
+
+async def test_a_broker_of_another_authority_is_not_believed(site: Site, tmp_path: Path) -> None:
+    other = Folder(tmp_path / "other")
+    other.create("demo", NOW)
+    fooled = site.settings("a1").model_copy(update={"ca_file": other.certificate_file})
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await asyncio.open_connection(*fooled.address, ssl=fooled.tls())
+
+
+async def test_an_expired_certificate_is_refused(site: Site) -> None:
+    site.folder.client("agent", "a1", NOW - timedelta(days=30), 10)
+    await refused(site, site.settings("a1"))
+
+
+async def test_a_revoked_certificate_is_refused(folder: Folder, tmp_path: Path) -> None:
+    made = Site(folder, tmp_path / "broker")
+    folder.client("agent", "a2", NOW, LEAF_DAYS)
+    folder.revoke("a1", NOW)
+    with made.server:
+        await refused(made, made.settings("a1"))
+        topic = f"{ROOT}/hall-a/a2/power"
+        assert await arrived(made, made.settings("a2"), [topic]) == [topic]
