@@ -52,6 +52,11 @@ async def get(
         return await client.get(path, headers=headers)
 
 
+def renewable_of(path: str) -> str:
+    """The wall is public: what is sold is not called renewable there."""
+    return "shares.renewable_claimable" if path.startswith("/wall") else "shares.renewable"
+
+
 def figure(text: str, path: str) -> str:
     found = re.search(rf'data-bind="{re.escape(path)}"[^>]*>([^<]*)<', text)
     assert found, path
@@ -72,7 +77,7 @@ async def test_the_first_html_carries_the_figures(
 ) -> None:
     frame = demo_frame(NOW)
     frame["pue"]["value"] = 1.18503
-    frame["shares"]["renewable"] = 0.64587
+    frame["shares"] |= {"renewable": 0.64587, "renewable_claimable": 0.64587}
     answer = await get(f"{path}?lang={language}", frame)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -84,7 +89,7 @@ async def test_the_first_html_carries_the_figures(
         if path == "/"
         else renewable.split(".", maxsplit=1)[0].split(",", maxsplit=1)[0].replace("64", "65")
     )
-    assert figure(answer.text, "shares.renewable") == shown
+    assert figure(answer.text, renewable_of(path)) == shown
     assert figure(answer.text, "time") == "15:13:20"
 
 
@@ -149,7 +154,7 @@ async def test_unknown_is_a_dash_and_never_zero() -> None:
         source["share"] = None
     for path in ("/", "/wall"):
         text = (await get(f"{path}?lang=en", frame)).text
-        assert figure(text, "shares.renewable") == "–"
+        assert figure(text, renewable_of(path)) == "–"
         assert figure(text, "load_watts") == "–"
         assert figure(text, "intensity.life_cycle") == "–"
         assert re.search(
@@ -161,6 +166,16 @@ async def test_zero_is_zero_and_not_unknown() -> None:
     frame = demo_frame(NOW)
     frame["shares"]["renewable"] = 0.0
     assert figure((await get("/?lang=en", frame)).text, "shares.renewable") == "0.0"
+
+
+async def test_what_is_sold_is_not_called_renewable_on_the_wall() -> None:
+    frame = demo_frame(NOW)
+    frame["shares"] |= {"renewable": 0.9, "renewable_claimable": 0.4}
+    frame["site"] = frame["site"] | {"sold": True}
+    wall = (await get("/wall?lang=en", frame)).text
+    assert figure(wall, "shares.renewable_claimable") == "40"
+    assert "without what was sold as certificates" in wall
+    assert 'data-bind="shares.renewable"' not in wall
 
 
 async def test_real_sites_carry_no_simulated_mark() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from rackwatt.collector.accounting.keyfigures import RETAINED
 from rackwatt.collector.live.devices import Devices
 from rackwatt.collector.live.figures import Figures
 from rackwatt.collector.site import Site
@@ -90,6 +91,7 @@ def make_frame(
             "name": site.name,
             "timezone": str(site.timezone),
             "simulated": site.simulated,
+            "sold": any(own.attributes != RETAINED for own in site.supply.values()),
         },
         "state": _state(figures, now_ms),
         **_figures(figures),
@@ -147,6 +149,7 @@ def _figures(figures: Figures) -> dict[str, Any]:
             "on_site": shares.on_site,
             "contracted": shares.contracted,
             "unknown": shares.unknown,
+            "renewable_claimable": shares.renewable_claimable,
         },
         "sources": [
             {"id": name, "power_watts": figures.sources[name], "share": origin.get(name)}

@@ -28,6 +28,7 @@ SITE: Final = {
     "name": "Scripted demonstration",
     "timezone": "Africa/Casablanca",
     "simulated": True,
+    "sold": False,
 }
 
 
@@ -215,6 +216,7 @@ def demo_frame(time_ms: int) -> dict[str, Any]:
         },
         "shares": {
             "renewable": renewable,
+            "renewable_claimable": renewable,
             "grid": grid,
             "carbon_free": carbon_free,
             "carbon": 1 - carbon_free,
