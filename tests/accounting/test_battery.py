@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from rackwatt.collector.accounting.battery import (
     BatteryParameters,
     BatteryState,
-    Masses,
+    Movement,
     charge,
     discharge,
     initial,
     reanchor,
 )
+from rackwatt.collector.accounting.masses import Masses, mass
 from rackwatt.collector.accounting.vocabulary import ORIGINS, SERIES
 
 GRID: Masses = {"life_cycle": 600.0, "operational": 550.0}
@@ -28,8 +29,21 @@ def state(stock: dict[str, float], carbon: float | None = 0.0) -> BatteryState:
     return BatteryState(whole, dict.fromkeys(SERIES, carbon))
 
 
+def put(
+    held: BatteryState,
+    taken: float,
+    mix: dict[str, float],
+    intensity: Masses,
+    parameters: BatteryParameters,
+    grid_free: float | None = 0.0,
+) -> Movement:
+    energy = {origin: taken * part for origin, part in mix.items()}
+    masses: Masses = {series: mass(taken, intensity[series]) for series in SERIES}
+    return charge(held, energy, masses, parameters, grid_free)
+
+
 def test_a_charge_takes_the_mix_and_the_carbon_of_the_bus() -> None:
-    moved = charge(BatteryState(), 100.0, {"pv": 0.5, "grid": 0.5}, BUS, LOSSY)
+    moved = put(BatteryState(), 100.0, {"pv": 0.5, "grid": 0.5}, BUS, LOSSY)
     assert moved.state.stock["pv"] == pytest.approx(45.0)
     assert moved.state.watt_hours == pytest.approx(90.0)
     assert moved.state.carbon == {"life_cycle": 20.0, "operational": 10.0}
@@ -37,7 +51,7 @@ def test_a_charge_takes_the_mix_and_the_carbon_of_the_bus() -> None:
 
 
 def test_a_charge_may_bring_an_origin_that_the_stock_has_not_seen() -> None:
-    moved = charge(BatteryState({"pv": 1.0}), 10.0, {"wind": 1.0}, BUS, BatteryParameters())
+    moved = put(BatteryState({"pv": 1.0}), 10.0, {"wind": 1.0}, BUS, BatteryParameters())
     assert moved.state.stock == {"pv": 1.0, "wind": 10.0}
 
 
@@ -81,6 +95,30 @@ def test_re_anchoring_scales_the_stock_and_leaves_the_carbon() -> None:
     assert not anchored.stale
 
 
+def test_the_grids_carbon_free_part_is_traced_by_the_time_of_its_import() -> None:
+    lossy = BatteryParameters(None, 0.9, 0.5)
+    first = put(BatteryState(), 100.0, {"grid": 1.0}, GRID, lossy, 20.0).state
+    assert first.grid_free == pytest.approx(18.0)
+    both = put(first, 100.0, {"grid": 0.5, "pv": 0.5}, BUS, lossy, 30.0).state
+    assert both.grid_free == pytest.approx(45.0)
+    half = discharge(both, 45.0, lossy, GRID)
+    assert half.grid_free == pytest.approx(11.25)
+    assert half.state.grid_free == pytest.approx(22.5)
+    assert reanchor(half.state, 45.0)[0].grid_free == pytest.approx(11.25)
+    assert reanchor(half.state, 0.0)[0].grid_free == 0.0
+    assert discharge(half.state, 45.0, lossy, GRID).state.grid_free == 0.0
+
+
+def test_grid_energy_of_unknown_make_blurs_the_stock_until_it_is_empty() -> None:
+    blurred = put(BatteryState(), 10.0, {"grid": 1.0}, GRID, BatteryParameters(), None).state
+    assert blurred.grid_free is None
+    assert put(blurred, 5.0, {"pv": 1.0}, BUS, BatteryParameters()).state.grid_free is None
+    half = discharge(blurred, 5.0, BatteryParameters(), GRID)
+    assert (half.grid_free, half.state.grid_free) == (None, None)
+    assert reanchor(half.state, 4.0)[0].grid_free is None
+    assert discharge(half.state, 5.0, BatteryParameters(), GRID).state.grid_free == 0.0
+
+
 def test_re_anchoring_an_empty_stock_finds_energy_of_unknown_origin() -> None:
     anchored, drift = reanchor(BatteryState(), 10.0)
     assert (anchored.stock["unknown"], drift) == (10.0, -10.0)
@@ -88,7 +126,7 @@ def test_re_anchoring_an_empty_stock_finds_energy_of_unknown_origin() -> None:
 
 def test_carbon_of_unknown_mass_stays_unknown_until_the_stock_is_empty() -> None:
     nothing = dict.fromkeys(SERIES, None)
-    full = charge(BatteryState(), 10.0, {"genset": 1.0}, nothing, BatteryParameters()).state
+    full = put(BatteryState(), 10.0, {"genset": 1.0}, nothing, BatteryParameters()).state
     half = discharge(full, 5.0, BatteryParameters(), GRID)
     assert half.carbon["operational"] is None
     assert half.state.carbon["operational"] is None
@@ -117,7 +155,7 @@ def test_energy_and_carbon_are_conserved(
     for into, amount in moves:
         before = held
         if into:
-            moved = charge(held, amount, {"wind": 0.3, "grid": 0.7}, BUS, parameters)
+            moved = put(held, amount, {"wind": 0.3, "grid": 0.7}, BUS, parameters)
             sign = 1.0
         else:
             moved = discharge(held, amount, parameters, GRID)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The balance of a bus: what the meters cannot explain gets a name, so the books close."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from math import fsum
+from typing import NamedTuple
 
 from rackwatt.collector.accounting.vocabulary import total
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(NamedTuple):
     """One interval's balance, Wh.
 
     Attributes:
@@ -31,13 +31,32 @@ class Balance:
         return self.residual / self.supplied
 
 
-def balance(sources: Mapping[str, float | None], sinks: Mapping[str, float | None]) -> Balance:
-    """Balance the metered sources of a bus against its metered sinks (both with the battery)."""
-    supplied = total(sources.values())
-    taken = total(sinks.values())
-    if supplied is None or taken is None:
-        return Balance(supplied, None, 0.0, 0.0)
+def balance(sources: Iterable[float | None], sinks: Iterable[float | None]) -> Balance:
+    """Balance what enters a bus against what leaves it: battery and ties are among both."""
+    given: list[float] = []
+    for source in sources:
+        if source is None:
+            return Balance(None, None, 0.0, 0.0)
+        given.append(source)
+    supplied = fsum(given)
+    for sink in sinks:
+        if sink is None:
+            return Balance(supplied, None, 0.0, 0.0)
+        given.append(-sink)
     # One rounding for the whole difference: a permutation of meters must not move it.
-    residual = total((*sources.values(), *(-(sink or 0.0) for sink in sinks.values())))
-    gap = residual or 0.0
-    return Balance(supplied, gap, max(gap, 0.0), max(-gap, 0.0))
+    gap = fsum(given)
+    return Balance(supplied, gap, max(0.0, gap), max(0.0, -gap))
+
+
+def together(books: Sequence[Balance], supplied: float | None) -> Balance:
+    """Return the balance of a site: each bus keeps its own gap, and a surplus elsewhere fills none.
+
+    Args:
+        books: The balance of each bus.
+        supplied: What the site's sources gave; what ties carried between its buses is no source.
+    """
+    if len(books) == 1:
+        return books[0]
+    residual = total(book.residual for book in books)
+    unmetered, unknown = (book.unmetered for book in books), (book.unknown for book in books)
+    return Balance(supplied, residual, fsum(unmetered), fsum(unknown))

@@ -6,13 +6,12 @@ nothing is counted twice.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import fsum
+from typing import Final, NamedTuple
 
+from rackwatt.collector.accounting.masses import ZERO_MASSES, Masses, mass, plus, times
 from rackwatt.collector.accounting.vocabulary import ORIGINS, SERIES, UNKNOWN, Series
-
-Masses = Mapping[Series, float | None]
-"""Carbon by series: masses in g, or intensities in g/kWh. ``None`` = a factor is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +66,7 @@ class BatteryState:
         return fsum(self.stock.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
+class Movement(NamedTuple):
     """One charge or discharge.
 
     Attributes:
@@ -76,6 +74,7 @@ class Movement:
         energy: What was taken from the bus or given to it, by origin, Wh.
         losses: What was lost on the way, by origin, Wh.
         carbon: What moved in or out with it, by series, g.
+        grid_free: The part of the grid's energy in it that was carbon-free at its import, Wh.
         beyond: Energy delivered that the stock did not hold, Wh (origin unknown).
     """
 
@@ -83,7 +82,11 @@ class Movement:
     energy: Mapping[str, float]
     losses: Mapping[str, float]
     carbon: Masses
+    grid_free: float | None = 0.0
     beyond: float = 0.0
+
+
+NO_ENERGY: Final[Mapping[str, float]] = dict.fromkeys(ORIGINS, 0.0)
 
 
 def initial(watt_hours: float, intensity: Masses) -> BatteryState:
@@ -94,7 +97,7 @@ def initial(watt_hours: float, intensity: Masses) -> BatteryState:
         intensity: Its carbon in g/kWh by series, usually the grid's factors.
     """
     carbon: dict[Series, float | None] = {
-        series: _mass(watt_hours, intensity[series]) for series in SERIES
+        series: mass(watt_hours, intensity[series]) for series in SERIES
     }
     return BatteryState(_empty_stock() | {UNKNOWN: watt_hours}, carbon)
 
@@ -110,49 +113,60 @@ def discharge(
         parameters: The battery.
         grid: The grid's factors in g/kWh, for what the stock does not hold.
     """
+    if delivered == 0.0:
+        return Movement(state, NO_ENERGY, NO_ENERGY, ZERO_MASSES)
     efficiency = parameters.discharge_efficiency
     held = state.watt_hours
     needed = delivered / efficiency
     part = min(needed / held, 1.0) if held > 0.0 else 0.0
     beyond = max(delivered - held * efficiency, 0.0) if needed > held else 0.0
-    leaving = {origin: energy * part for origin, energy in state.stock.items()}
-    energy = {origin: amount * efficiency for origin, amount in leaving.items()}
-    losses = {origin: leaving[origin] - energy[origin] for origin in leaving}
+    energy: dict[str, float] = {}
+    losses: dict[str, float] = {}
+    rest: dict[str, float] = {}
+    for origin, stored in state.stock.items():
+        leaving = stored * part
+        energy[origin] = out = leaving * efficiency
+        losses[origin] = leaving - out
+        rest[origin] = 0.0 if part == 1.0 else stored - leaving
     energy[UNKNOWN] = energy.get(UNKNOWN, 0.0) + beyond
-    rest = {o: 0.0 if part == 1.0 else e - leaving[o] for o, e in state.stock.items()}
     kept: dict[Series, float | None] = {}
     carbon: dict[Series, float | None] = {}
     for series in SERIES:
-        mass = state.carbon[series]
-        kept[series] = 0.0 if part == 1.0 else _less(mass, part)
-        carbon[series] = _plus(_times(mass, part), _mass(beyond, grid[series]))
-    return Movement(replace(state, stock=rest, carbon=kept), energy, losses, carbon, beyond)
+        held_mass = state.carbon[series]
+        kept[series] = _less(held_mass, part)
+        carbon[series] = plus(times(held_mass, part), mass(beyond, grid[series]))
+    free = times(state.grid_free, part)
+    after = BatteryState(rest, kept, state.stale, _less(state.grid_free, part))
+    return Movement(after, energy, losses, carbon, times(free, efficiency), beyond)
 
 
 def charge(
     state: BatteryState,
-    taken: float,
-    mix: Mapping[str, float],
-    intensity: Masses,
+    energy: Mapping[str, float],
+    carbon: Masses,
     parameters: BatteryParameters,
+    grid_free: float | None = 0.0,
 ) -> Movement:
-    """Put energy into the stock with the mix and the carbon of the bus.
+    """Put energy into the stock as it came from the bus.
 
     Args:
         state: The state before.
-        taken: Energy taken from the bus, Wh, >= 0.
-        mix: Shares of the origins on the bus, summing to 1.
-        intensity: Carbon of the bus in g/kWh, by series.
+        energy: Energy taken from the bus by origin, Wh, >= 0.
+        carbon: Its carbon by series, g.
         parameters: The battery.
+        grid_free: The part of the grid's energy in it that was carbon-free at its import, Wh.
     """
-    energy = {origin: taken * part for origin, part in mix.items()}
-    stored = {origin: amount * parameters.charge_efficiency for origin, amount in energy.items()}
-    losses = {origin: energy[origin] - stored[origin] for origin in energy}
-    names = (*state.stock, *(origin for origin in stored if origin not in state.stock))
-    stock = {origin: state.stock.get(origin, 0.0) + stored.get(origin, 0.0) for origin in names}
-    carbon: dict[Series, float | None] = {s: _mass(taken, intensity[s]) for s in SERIES}
-    total: dict[Series, float | None] = {s: _plus(state.carbon[s], carbon[s]) for s in SERIES}
-    return Movement(replace(state, stock=stock, carbon=total), energy, losses, carbon)
+    efficiency = parameters.charge_efficiency
+    stock = dict(state.stock)
+    losses: dict[str, float] = {}
+    for origin, amount in energy.items():
+        stored = amount * efficiency
+        losses[origin] = amount - stored
+        stock[origin] = stock.get(origin, 0.0) + stored
+    masses: dict[Series, float | None] = {s: plus(state.carbon[s], carbon[s]) for s in SERIES}
+    free = plus(state.grid_free, times(grid_free, efficiency))
+    after = BatteryState(stock, masses, state.stale, free)
+    return Movement(after, energy, losses, carbon, grid_free)
 
 
 def reanchor(state: BatteryState, measured: float) -> tuple[BatteryState, float]:
@@ -168,27 +182,14 @@ def reanchor(state: BatteryState, measured: float) -> tuple[BatteryState, float]
     held = state.watt_hours
     if held > 0.0:
         stock = {origin: energy * measured / held for origin, energy in state.stock.items()}
+        free = times(state.grid_free, measured / held)
     else:
         stock = dict(state.stock) | {UNKNOWN: measured}
-    return BatteryState(stock, state.carbon), held - measured
+        free = 0.0
+    return BatteryState(stock, state.carbon, grid_free=free), held - measured
 
 
-def _mass(watt_hours: float, intensity: float | None) -> float | None:
-    """Mass in g of an energy; no energy has no mass, whatever its factor."""
-    if watt_hours == 0.0:
+def _less(value: float | None, part: float) -> float | None:
+    if part == 1.0:
         return 0.0
-    return None if intensity is None else watt_hours * intensity / 1000.0
-
-
-def _times(mass: float | None, part: float) -> float | None:
-    if part == 0.0:
-        return 0.0
-    return None if mass is None else mass * part
-
-
-def _less(mass: float | None, part: float) -> float | None:
-    return None if mass is None else mass - mass * part
-
-
-def _plus(mass: float | None, more: float | None) -> float | None:
-    return None if mass is None or more is None else mass + more
+    return None if value is None else value - value * part

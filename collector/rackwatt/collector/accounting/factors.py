@@ -14,7 +14,6 @@ from typing import Final, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from rackwatt.collector.accounting.battery import Masses
 from rackwatt.collector.accounting.factor_series import (
     CARBON_FREE,
     FactorLine,
@@ -23,6 +22,7 @@ from rackwatt.collector.accounting.factor_series import (
     Scope,
     by_item,
 )
+from rackwatt.collector.accounting.masses import Masses
 from rackwatt.collector.accounting.vocabulary import ORIGINS, SERIES, UNKNOWN, Series
 
 __all__ = [

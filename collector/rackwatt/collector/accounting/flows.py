@@ -49,7 +49,7 @@ class TieFlow:
     watt_hours: float | None
 
 
-def together(nodes: Sequence[Flows]) -> Flows:
+def of_site(nodes: Sequence[Flows]) -> Flows:
     """Return the flows of all buses as one: what the site took in and gave out.
 
     A flow is unknown where one bus does not know its own.

@@ -1,28 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 """The books of one interval: flows, battery and factors in, origins, shares and carbon out."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import fsum
-from typing import Final
+from typing import Final, NamedTuple
 
-from rackwatt.collector.accounting.balance import balance
+from rackwatt.collector.accounting.accounts import BusAccount, IntervalAccount
+from rackwatt.collector.accounting.balance import Balance, balance, together
 from rackwatt.collector.accounting.battery import (
+    NO_ENERGY,
     BatteryParameters,
     BatteryState,
-    Masses,
     Movement,
     charge,
     discharge,
     reanchor,
 )
 from rackwatt.collector.accounting.factors import IntervalFactors
-from rackwatt.collector.accounting.flows import Flows as Flows  # also found here
+from rackwatt.collector.accounting.flows import ONE_BUS, Flows, TieFlow, of_site
 from rackwatt.collector.accounting.keyfigures import boundary_energy
+from rackwatt.collector.accounting.masses import NO_MASSES, ZERO_MASSES, mass, times
+from rackwatt.collector.accounting.tracing import (
+    UNKNOWN_MIX,
+    Mix,
+    Supply,
+    directed,
+    trace,
+)
 from rackwatt.collector.accounting.vocabulary import (
     GENERATION,
     LOADS,
     ORIGINS,
+    RENEWABLE,
     SERIES,
     UNKNOWN,
     Series,
@@ -30,94 +40,24 @@ from rackwatt.collector.accounting.vocabulary import (
     total,
 )
 
-_NOT_KNOWN: Final[Masses] = dict.fromkeys(SERIES, None)
-_NO_LOSSES: Final[Mapping[str, float]] = {}
+__all__ = ["BusAccount", "Flows", "IntervalAccount", "TieFlow", "account", "account_network"]
+
+COVERAGE_FACTOR: Final = 2.0
+"""A residual is explained up to this many times its standard uncertainty."""
+
+BEYOND_RATIO: Final = 1e-9
+"""A discharge beyond the stock by less than this is rounding."""
+
+_UNKNOWN_ORIGIN: Final[Mapping[str, float]] = {**NO_ENERGY, UNKNOWN: 1.0}
 
 
-@dataclass(frozen=True, slots=True)
-class BusAccount:
-    """One of several buses in one interval.
+class _Bus(NamedTuple):
+    """One bus of one interval."""
 
-    Attributes:
-        load: The data center's consumption on it, Wh.
-        shares: What the energy on it is made of, battery and ties traced back; sums to 1.
-        intensity: Its carbon intensity, g/kWh.
-        residual: What comes in less what goes out, ties included, Wh.
-        unmetered: The residual as a sink, >= 0.
-        unknown: The residual as a source, >= 0.
-    """
-
+    flows: Flows
+    books: Balance
+    mix: Mix
     load: float | None
-    shares: Mapping[str, float] | None
-    intensity: Masses
-    residual: float | None
-    unmetered: float
-    unknown: float
-
-
-@dataclass(frozen=True, slots=True)
-class IntervalAccount:
-    """One interval, booked. Energies in Wh, masses in g, intensities in g/kWh.
-
-    Attributes:
-        load: Consumption of the data center: IT, cooling, losses, other.
-        it: Consumption of the IT load.
-        boundary: ``E_DC``, the numerator of the PUE: with battery losses and what is unmetered.
-        residual: Sources minus sinks.
-        residual_ratio: Residual as a part of the sources, signed.
-        unmetered: The residual as a sink, >= 0.
-        unknown: The residual as a source, >= 0.
-        shares: Origin of the data center's consumption with the battery traced back; sums to 1.
-            ``None`` without a load or when it cannot be known.
-        origins: The same in Wh.
-        intensity: Carbon intensity of the bus, so of every consumer on it.
-        carbon: Mass caused by the data center's consumption.
-        scope_2: Gross import at the grid's direct factor, location-based; not traced.
-        battery: The battery's state at the end.
-        stock_change: Change of what the battery holds, self-discharge and drift included.
-        beyond: Discharge that the stock did not hold (part of origin ``unknown``).
-        losses: Battery losses by origin.
-        charged: Carbon that entered the battery.
-        discharged: Carbon that left it.
-        completeness: Known part of the flows, 0..1.
-        flags: What is odd, sorted.
-        carbon_free: The carbon-free part of the load, Wh: own renewable energy and the grid's
-            carbon-free part when it was imported, battery traced back.
-        grid_factors: The grid's ``life_cycle`` and ``direct`` factor and its ``carbon_free`` part.
-        buses: The single buses of a site that has several, by name.
-    """
-
-    load: float | None
-    it: float | None
-    boundary: float | None
-    residual: float | None
-    residual_ratio: float | None
-    unmetered: float
-    unknown: float
-    shares: Mapping[str, float] | None
-    origins: Mapping[str, float] | None
-    intensity: Masses
-    carbon: Masses
-    scope_2: float | None
-    battery: BatteryState
-    stock_change: float | None
-    beyond: float
-    losses: Mapping[str, float]
-    charged: Masses
-    discharged: Masses
-    completeness: float
-    flags: tuple[str, ...]
-    carbon_free: float | None = None
-    grid_factors: Mapping[str, float | None] = field(default_factory=dict)
-    buses: Mapping[str, BusAccount] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Bus:
-    """The bus of one interval: what is on it by origin, and its carbon."""
-
-    mix: Mapping[str, float] | None
-    intensity: Masses
 
 
 def account(
@@ -127,128 +67,296 @@ def account(
     factors: IntervalFactors,
     *,
     measured_stock: float | None = None,
+    residual_uncertainty: float | None = None,
+) -> IntervalAccount:
+    """Book one interval of a site with one bus; see :func:`account_network`."""
+    return account_network(
+        {ONE_BUS: flows},
+        (),
+        state,
+        parameters,
+        factors,
+        measured_stock=measured_stock,
+        residual_uncertainty=residual_uncertainty,
+    )
+
+
+def account_network(
+    nodes: Mapping[str, Flows],
+    ties: Sequence[TieFlow],
+    state: BatteryState,
+    parameters: BatteryParameters,
+    factors: IntervalFactors,
+    *,
+    measured_stock: float | None = None,
+    residual_uncertainty: float | None = None,
 ) -> IntervalAccount:
     """Book one interval.
 
     Args:
-        flows: What was metered.
+        nodes: What was metered on each bus. Batteries of several buses share one stock.
+        ties: What flowed between them.
         state: The battery before.
         parameters: The battery.
         factors: The emission factors of this interval.
         measured_stock: Stock measured at the end, Wh, to re-anchor the battery to.
+        residual_uncertainty: Standard uncertainty of the residual, Wh.
+
+    Raises:
+        KeyError: A tie leads to a bus that is not among the nodes.
     """
     flags: set[str] = set()
-    flows = _cleaned(flows, flags)
-    out = _discharged(flows, state, parameters, factors, flags)
-    books = balance(
-        {**flows.sources, "battery": flows.discharge}, {**flows.sinks, "charge": flows.charge}
-    )
-    traceable = books.supplied is not None and flows.charge is not None
-    bus = _bus(flows, out, books.unknown, factors) if traceable else _Bus(None, _NOT_KNOWN)
-    into = _charged(flows, out.state, bus, parameters, factors, flags)
+    cleaned = {bus: _cleaned(flows, flags) for bus, flows in nodes.items()}
+    site = of_site(list(cleaned.values()))
+    lines = directed(ties)
+    out = _discharged(cleaned.values(), state, parameters, factors, flags)
+    buses = _buses(cleaned, lines, out, factors)
+    into = _charged(buses.values(), out.state, parameters, factors, flags)
     battery = into.state
-    moved = _stock_change(flows, parameters)
+    moved = _stock_change(site, parameters)
     if measured_stock is not None:
         battery, drift = reanchor(battery, measured_stock)
         moved = None if moved is None else moved - drift
-    load = total(flows.sinks[name] for name in LOADS if name in flows.sinks)
-    idle = load is not None and load <= 0.0
-    shares = None if idle else bus.mix
-    origins = None
-    if load is not None and shares is not None:
-        origins = {origin: load * part for origin, part in shares.items()}
-    if books.residual is None:
-        flags.add("residual_unknown")
+    books = _site_books(site, buses)
+    load = total([bus.load for bus in buses.values()])
+    mix = UNKNOWN_MIX if load is not None and load <= 0.0 else _consumed(buses)
+    _judge(books, residual_uncertainty, flags)
     return IntervalAccount(
         load=load,
-        it=flows.sinks.get("it"),
-        boundary=_boundary(flows, moved),
+        it=site.sinks.get("it"),
+        boundary=_boundary(site, moved),
         residual=books.residual,
         residual_ratio=books.ratio,
         unmetered=books.unmetered,
         unknown=books.unknown,
-        shares=shares,
-        origins=origins,
-        intensity=_NOT_KNOWN if idle else bus.intensity,
-        carbon={series: _mass(load, bus.intensity[series]) for series in SERIES},
-        scope_2=_mass(flows.sources.get("grid", 0.0), factors.grid["operational"]),
+        shares=mix.shares,
+        origins=_origins(load, mix.shares),
+        intensity=mix.intensity,
+        carbon=_carbon(buses.values()),
+        scope_2=mass(site.sources.get("grid", 0.0), factors.intensity["operational"]["grid"]),
         battery=battery,
         stock_change=moved,
         beyond=out.beyond,
         losses=_summed(out.losses, into.losses),
-        charged=into.carbon,
-        discharged=out.carbon,
-        completeness=flows.completeness,
+        charged=NO_MASSES if site.charge is None else into.carbon,
+        discharged=NO_MASSES if site.discharge is None else out.carbon,
+        completeness=_completeness(nodes, ties),
         flags=tuple(sorted(flags)),
+        carbon_free=total([_free_energy(bus) for bus in buses.values()]),
+        grid_factors=_grid_factors(factors),
+        buses={} if len(buses) == 1 else {name: _account(bus) for name, bus in buses.items()},
     )
 
 
 def _cleaned(flows: Flows, flags: set[str]) -> Flows:
     """Lift sources, charge and discharge that a difference of meters put below 0 to 0."""
-    if any(value is not None and value < 0.0 for value in flows.sinks.values()):
-        flags.add("negative_sink")
-    sources = {name: _lifted(value, flags) for name, value in flows.sources.items()}
-    into, out = _lifted(flows.charge, flags), _lifted(flows.discharge, flags)
-    return replace(flows, sources=sources, charge=into, discharge=out)
+    for value in flows.sinks.values():
+        if value is not None and value < 0.0:
+            flags.add("negative_sink")
+    for value in (*flows.sources.values(), flows.charge, flows.discharge):
+        if value is not None and value < 0.0:
+            flags.add("negative_source")
+            sources = {name: _lifted(value) for name, value in flows.sources.items()}
+            return Flows(sources, flows.sinks, _lifted(flows.charge), _lifted(flows.discharge))
+    return flows
 
 
-def _lifted(value: float | None, flags: set[str]) -> float | None:
-    if value is None or value >= 0.0:
-        return value
-    flags.add("negative_source")
-    return 0.0
+def _lifted(value: float | None) -> float | None:
+    return None if value is None else max(value, 0.0)
 
 
 def _discharged(
-    flows: Flows,
+    nodes: Iterable[Flows],
     state: BatteryState,
     parameters: BatteryParameters,
     factors: IntervalFactors,
     flags: set[str],
 ) -> Movement:
-    """Discharge first, from the opening stock; an unknown discharge leaves it as it is."""
-    if flows.discharge is None:
-        stale = replace(state, stale=True)
-        return Movement(stale, dict.fromkeys(ORIGINS, 0.0), _NO_LOSSES, _NOT_KNOWN)
-    out = discharge(state, flows.discharge, parameters, factors.grid)
-    if out.beyond > 0.0:
+    """Discharge first, from the opening stock; an unknown discharge takes nothing from it."""
+    given = [node.discharge for node in nodes]
+    known = fsum([value for value in given if value is not None])
+    out = discharge(state, known, parameters, factors.grid)
+    if None in given:
+        out = out._replace(state=replace(out.state, stale=True))
+    if out.beyond > BEYOND_RATIO * known:
         flags.add("discharge_beyond_stock")
         capacity = parameters.capacity_watt_hours
-        if capacity is not None and flows.discharge / parameters.discharge_efficiency > capacity:
+        if capacity is not None and known / parameters.discharge_efficiency > capacity:
             flags.add("discharge_beyond_capacity")
     return out
 
 
-def _bus(flows: Flows, out: Movement, unknown: float, factors: IntervalFactors) -> _Bus:
-    """Return the mix and the carbon intensity of the bus."""
-    metered = {name: value or 0.0 for name, value in flows.sources.items()}
-    metered[UNKNOWN] = unknown
-    on_bus = {origin: metered.get(origin, 0.0) + out.energy.get(origin, 0.0) for origin in ORIGINS}
-    whole = fsum(on_bus.values())
-    intensity: dict[Series, float | None] = {}
-    for series in SERIES:
-        parts = [_mass(energy, factors.intensity[series][name]) for name, energy in metered.items()]
-        mass = total([*parts, out.carbon[series]])
-        intensity[series] = None if mass is None or whole <= 0.0 else mass * 1000.0 / whole
-    return _Bus(normalised(on_bus), intensity)
+def _buses(
+    nodes: Mapping[str, Flows],
+    ties: Sequence[TieFlow],
+    out: Movement,
+    factors: IntervalFactors,
+) -> dict[str, _Bus]:
+    """Balance each bus by itself, then trace what flows between them."""
+    discharged = fsum([node.discharge or 0.0 for node in nodes.values()])
+    books: dict[str, Balance] = {}
+    supplies: dict[str, Supply | None] = {}
+    for name, flows in nodes.items():
+        given = [*flows.sources.values(), flows.discharge]
+        taken = [*flows.sinks.values(), flows.charge]
+        for tie in ties:
+            if tie.target == name:
+                given.append(tie.watt_hours)
+            elif tie.source == name:
+                taken.append(tie.watt_hours)
+        book = books[name] = balance(given, taken)
+        supplies[name] = None
+        if book.supplied is not None and flows.charge is not None:
+            part = flows.discharge / discharged if flows.discharge else 0.0
+            supplies[name] = _supply(flows, out, part, book.unknown, factors)
+    mixes = trace(supplies, ties)
+    buses: dict[str, _Bus] = {}
+    for name, flows in nodes.items():
+        buses[name] = _Bus(flows, books[name], mixes[name], _load(flows))
+    return buses
+
+
+def _supply(
+    flows: Flows, out: Movement, part: float, unknown: float, factors: IntervalFactors
+) -> Supply:
+    """Return what enters a bus from outside the mesh, with its part of the discharge."""
+    energy = dict.fromkeys(ORIGINS, 0.0)
+    for name, value in flows.sources.items():
+        energy[name] = value or 0.0
+    energy[UNKNOWN] = unknown
+    carbon: dict[Series, float | None] = {}
+    for series, table in factors.intensity.items():
+        masses: list[float | None] = [times(out.carbon[series], part)]
+        for name, amount in energy.items():
+            if amount:
+                factor = table[name]
+                masses.append(None if factor is None else amount * factor / 1000.0)
+        carbon[series] = total(masses)
+    free = times(factors.grid_carbon_free_ratio, energy["grid"])
+    if part:
+        for origin, amount in out.energy.items():
+            energy[origin] += amount * part
+        free = total([free, times(out.grid_free, part)])
+    return Supply(energy, carbon, free)
+
+
+def _load(flows: Flows) -> float | None:
+    return total([flows.sinks[name] for name in LOADS if name in flows.sinks])
 
 
 def _charged(
-    flows: Flows,
+    buses: Iterable[_Bus],
     state: BatteryState,
-    bus: _Bus,
     parameters: BatteryParameters,
     factors: IntervalFactors,
     flags: set[str],
 ) -> Movement:
-    """Charge with the mix of the bus, with ``unknown`` at the grid's factor if that is unknown."""
-    if flows.charge is None:
-        return Movement(replace(state, stale=True), {}, _NO_LOSSES, _NOT_KNOWN)
-    if bus.mix is not None:
-        return charge(state, flows.charge, bus.mix, bus.intensity, parameters)
-    if flows.charge > 0.0:
-        flags.add("charge_of_unknown_origin")
-    return charge(state, flows.charge, {UNKNOWN: 1.0}, factors.grid, parameters)
+    """Charge with the mix of each bus, with ``unknown`` at the grid's factor if that is unknown."""
+    parts: list[tuple[float, Mix]] = []
+    for bus in buses:
+        if bus.flows.charge is None:
+            state = state if state.stale else replace(state, stale=True)
+        elif bus.flows.charge > 0.0 and bus.mix.shares is None:
+            flags.add("charge_of_unknown_origin")
+            parts.append((bus.flows.charge, Mix(_UNKNOWN_ORIGIN, factors.grid, 0.0)))
+        elif bus.flows.charge > 0.0:
+            parts.append((bus.flows.charge, bus.mix))
+    if not parts:
+        return Movement(state, NO_ENERGY, NO_ENERGY, ZERO_MASSES)
+    mixed = _blend(parts)
+    return charge(state, mixed.energy, mixed.carbon, parameters, mixed.grid_free)
+
+
+def _held(amount: float, mix: Mix) -> Supply:
+    """Return what an energy with a known mix holds."""
+    energy = {origin: amount * part for origin, part in (mix.shares or NO_ENERGY).items()}
+    carbon = {series: mass(amount, intensity) for series, intensity in mix.intensity.items()}
+    return Supply(energy, carbon, times(mix.grid_free, amount))
+
+
+def _blend(parts: Sequence[tuple[float, Mix]]) -> Supply:
+    """Return what energies with known mixes hold together."""
+    held = [_held(amount, mix) for amount, mix in parts]
+    if len(held) == 1:
+        return held[0]
+    return Supply(
+        {origin: fsum([one.energy[origin] for one in held]) for origin in ORIGINS},
+        {series: total([one.carbon[series] for one in held]) for series in SERIES},
+        total([one.grid_free for one in held]),
+    )
+
+
+def _consumed(buses: Mapping[str, _Bus]) -> Mix:
+    """Return the mix of what the data center consumed: of its buses, weighted by their load."""
+    fed = [bus for bus in buses.values() if _is_fed(bus)]
+    if len(fed) == 1:
+        return fed[0].mix
+    parts = [(bus.load, bus.mix) for bus in fed if bus.load is not None and bus.mix.shares]
+    if len(parts) < len(fed) or not fed:
+        return UNKNOWN_MIX
+    whole = fsum([load for load, _ in parts])
+    blend = _blend(parts)
+    intensity: dict[Series, float | None] = {
+        series: None if mass is None else mass * 1000.0 / whole
+        for series, mass in blend.carbon.items()
+    }
+    return Mix(normalised(blend.energy), intensity, times(blend.grid_free, 1.0 / whole))
+
+
+def _is_fed(bus: _Bus) -> bool:
+    """Whether the data center consumes anything on a bus, or may do so."""
+    if bus.load is None:
+        return True
+    return bus.load > 0.0
+
+
+def _origins(load: float | None, shares: Mapping[str, float] | None) -> dict[str, float] | None:
+    if load is None or shares is None:
+        return None
+    return {origin: load * part for origin, part in shares.items()}
+
+
+def _carbon(buses: Collection[_Bus]) -> dict[Series, float | None]:
+    """Return the mass that the data center's consumption caused."""
+    carbon: dict[Series, float | None] = {}
+    for series in SERIES:
+        carbon[series] = total([mass(bus.load, bus.mix.intensity[series]) for bus in buses])
+    return carbon
+
+
+def _free_energy(bus: _Bus) -> float | None:
+    """Return the carbon-free part of the load of a bus."""
+    if bus.load == 0.0:
+        return 0.0
+    shares, grid = bus.mix.shares, bus.mix.grid_free
+    if bus.load is None or shares is None or grid is None:
+        return None
+    return bus.load * fsum([*(shares[name] for name in RENEWABLE), grid])
+
+
+def _site_books(site: Flows, buses: Mapping[str, _Bus]) -> Balance:
+    if len(buses) == 1:
+        return next(iter(buses.values())).books
+    supplied = total([*site.sources.values(), site.discharge])
+    return together([bus.books for bus in buses.values()], supplied)
+
+
+def _judge(books: Balance, uncertainty: float | None, flags: set[str]) -> None:
+    """Flag a residual that is unknown, or that the meters' uncertainty does not explain."""
+    if books.residual is None:
+        flags.add("residual_unknown")
+    elif uncertainty is not None and abs(books.residual) > COVERAGE_FACTOR * uncertainty:
+        flags.add("residual_beyond_uncertainty")
+
+
+def _completeness(nodes: Mapping[str, Flows], ties: Sequence[TieFlow]) -> float:
+    """Return the known part of all flows."""
+    if len(nodes) == 1:
+        return next(iter(nodes.values())).completeness
+    values: list[float | None] = [tie.watt_hours for tie in ties]
+    for node in nodes.values():
+        values += [*node.sources.values(), *node.sinks.values(), node.charge, node.discharge]
+    return 1.0 - values.count(None) / len(values)
 
 
 def _stock_change(flows: Flows, parameters: BatteryParameters) -> float | None:
@@ -262,19 +370,27 @@ def _stock_change(flows: Flows, parameters: BatteryParameters) -> float | None:
 def _boundary(flows: Flows, stock_change: float | None) -> float | None:
     return boundary_energy(
         grid_import=flows.sources.get("grid", 0.0),
-        own_generation=total(flows.sources[n] for n in GENERATION if n in flows.sources),
+        own_generation=total([flows.sources[n] for n in GENERATION if n in flows.sources]),
         export=flows.sinks.get("export", 0.0),
         stock_change=stock_change,
         campus=flows.sinks.get("campus", 0.0),
     )
 
 
-def _mass(watt_hours: float | None, intensity: float | None) -> float | None:
-    """Mass in g of an energy; no energy has no mass, even where its factor is missing."""
-    if watt_hours == 0.0:
-        return 0.0
-    return None if watt_hours is None or intensity is None else watt_hours * intensity / 1000.0
+def _grid_factors(factors: IntervalFactors) -> dict[str, float | None]:
+    return {
+        "life_cycle": factors.intensity["life_cycle"]["grid"],
+        "direct": factors.intensity["operational"]["grid"],
+        "carbon_free": factors.grid_carbon_free_ratio,
+    }
+
+
+def _account(bus: _Bus) -> BusAccount:
+    books, mix = bus.books, bus.mix
+    return BusAccount(
+        bus.load, mix.shares, mix.intensity, books.residual, books.unmetered, books.unknown
+    )
 
 
 def _summed(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
-    return {origin: one.get(origin, 0.0) + other.get(origin, 0.0) for origin in ORIGINS}
+    return {origin: one[origin] + other[origin] for origin in ORIGINS}
