@@ -31,7 +31,7 @@ from rackwatt.collector.store.open import (
     TokenError,
     read_token,
 )
-from rackwatt.collector.store.read import measurements
+from rackwatt.collector.store.read import measurements, store_directories
 from rackwatt.collector.store.setup import RAW_SECONDS, Plan, set_up
 from rackwatt.wire.config import nearest, parse_duration
 from rackwatt.wire.readings import KINDS
@@ -147,8 +147,9 @@ def setup_command(
 @store_app.command(
     "dump",
     epilog=more(
-        "rackwatt store dump power --data data/collector | head",
-        "rackwatt store dump gpu --data data/collector --device r1-01-n1/GPU-0 --format jsonl",
+        "rackwatt store dump power --data data | head",
+        "rackwatt store dump energy_balance --data data --format jsonl",
+        "rackwatt store dump gpu --data data --device r1-01-n1/GPU-0 --format jsonl",
         "rackwatt store dump power --influx http://127.0.0.1:8086 --influx-token-file FILE \\\n"
         "      --from 2026-10-01T00:00:00+01:00 --to 2026-10-02T00:00:00+01:00 --out day.csv",
         failed="the store cannot be read, or the file cannot be written",
@@ -160,7 +161,7 @@ def dump_command(
         str,
         typer.Argument(
             metavar="MEASUREMENT",
-            help=f"One of {', '.join(KINDS)}, or a rollup.",
+            help=f"One of {', '.join(KINDS)}, a rollup, or one of the ledger's copy.",
             show_default=False,
         ),
     ],
@@ -201,7 +202,7 @@ def dump_command(
     with ExitStack() as stack:
         try:
             if data is not None:
-                dump, known = _from_files(_store_directory(data), selection)
+                dump, known = _from_files(_store_directories(data), selection)
             else:
                 server = stack.enter_context(_connect(influx or "", influx_org, influx_token_file))
                 dump, known = dump_influx(server, influx_bucket, selection), list(KINDS)
@@ -213,7 +214,7 @@ def dump_command(
             _fail(str(error), 1)
 
 
-def _from_files(directory: Path, selection: Selection) -> tuple[Dump | None, list[str]]:
+def _from_files(directory: list[Path], selection: Selection) -> tuple[Dump | None, list[str]]:
     dump = dump_embedded(directory, selection)
     return dump, list(measurements(directory)) if dump is None else []
 
@@ -232,9 +233,9 @@ def _write(dump: Dump, form: DumpFormat, out: Path | None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _store_directory(data: Path) -> Path:
-    """The store's own folder: `DATA/store` as `rackwatt up` makes it, or DATA itself."""
-    directory = data / "store" if (data / "store").is_dir() else data
-    if not directory.is_dir():
-        _fail(f"no folder {directory}", 2)
-    return directory
+def _store_directories(data: Path) -> list[Path]:
+    """The folders to read: readings, and the ledger's copy."""
+    found = store_directories(data)
+    if not found:
+        _fail(f"no folder {data}", 2)
+    return found

@@ -6,12 +6,11 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal, TextIO
 
 from rackwatt.collector.store.http import InfluxHttp
 from rackwatt.collector.store.influxql import devices_in, identifier, names_in, rows_of_span
-from rackwatt.collector.store.read import StoredRow, measurements, read
+from rackwatt.collector.store.read import Directories, StoredRow, measurements, read
 
 Format = Literal["csv", "jsonl"]
 
@@ -35,7 +34,7 @@ class Dump:
     rows: Iterable[StoredRow]
 
 
-def dump_embedded(directory: Path, selection: Selection) -> Dump | None:
+def dump_embedded(directory: Directories, selection: Selection) -> Dump | None:
     """From the embedded store; None when the measurement is unknown there."""
     columns = measurements(directory).get(selection.measurement)
     if columns is None:

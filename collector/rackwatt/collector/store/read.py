@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading the embedded store beside its writer: read-only, in pages, holding nothing open long."""
+"""Reading the embedded store beside its writers: read-only, in pages, holding nothing open long.
+
+The collector and the accountant write a folder each; whoever reads names both.
+"""
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from heapq import merge
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -11,6 +15,10 @@ from rackwatt.collector.store.files import MAX_TIME_MS, StoreFile, files_in
 from rackwatt.collector.store.tables import TIME, Columns, columns_of, quoted, tables_of
 from rackwatt.wire.database import connect
 
+BOOKS: Final = "books"
+"""The accountant's folder within its data."""
+READINGS: Final = "store"
+"""The collector's folder within its data."""
 _PAGE: Final = 5_000
 
 
@@ -22,8 +30,26 @@ class StoredRow(NamedTuple):
     fields: Mapping[str, float | str]
 
 
+Directories = Path | Sequence[Path]
+
+
+def store_directories(data: Path) -> list[Path]:
+    """The folders of the embedded store below a data folder, whoever's it is.
+
+    `DATA` of `rackwatt up`, of a collector or of an accountant; a folder of files itself, too.
+    """
+    names = (
+        Path("collector", READINGS),
+        Path("accountant", BOOKS),
+        Path(READINGS),
+        Path(BOOKS),
+    )
+    found = [data / name for name in names if (data / name).is_dir()]
+    return found or ([data] if data.is_dir() else [])
+
+
 def read(
-    directory: Path,
+    directory: Directories,
     measurement: str,
     device: str | None = None,
     start_ms: int | None = None,
@@ -32,7 +58,7 @@ def read(
     """Rows of a measurement, in order of time and key.
 
     Args:
-        directory: the store's directory.
+        directory: the store's directory, or several that are read as one.
         measurement: which one.
         device: only this device's.
         start_ms: from this time on, ms since 1970 UTC.
@@ -43,15 +69,26 @@ def read(
     """
     start = 0 if start_ms is None else start_ms
     end = MAX_TIME_MS if end_ms is None else end_ms
+    parts = [_read(each, measurement, device, start, end) for each in _each(directory)]
+    yield from parts[0] if len(parts) == 1 else merge(*parts, key=lambda row: row.time_ms)
+
+
+def _each(directory: Directories) -> Sequence[Path]:
+    return [directory] if isinstance(directory, Path) else directory
+
+
+def _read(
+    directory: Path, measurement: str, device: str | None, start: int, end: int
+) -> Iterator[StoredRow]:
     for file in files_in(directory):
         if file.end_ms > start and file.start_ms < end:
             yield from _read_file(file, measurement, device, start, end)
 
 
-def measurements(directory: Path) -> dict[str, tuple[list[str], list[str]]]:
+def measurements(directory: Directories) -> dict[str, tuple[list[str], list[str]]]:
     """Each measurement with the names of its tags and of its fields, over all files."""
     found: dict[str, tuple[list[str], list[str]]] = {}
-    for file in files_in(directory):
+    for file in (file for each in _each(directory) for file in files_in(each)):
         connection = _open(file)
         if connection is None:
             continue
