@@ -154,6 +154,7 @@ def _row(layout: Layout, hall: HallModel, row: RowModel, validity: Validity, key
             ),
             devices=tuple(substitute(devices, names)),
             validity=validity,
+            feed=row.pdu_parent or "",
         )
         layout.racks.append(rack)
         place = Placement(hall.id, row.id, name)

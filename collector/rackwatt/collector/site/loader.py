@@ -26,9 +26,10 @@ from rackwatt.collector.site.metering import (
     meter_table,
 )
 from rackwatt.collector.site.models import SiteFile
-from rackwatt.collector.site.people import agents_of, contracts_of, tenants_of
+from rackwatt.collector.site.people import agents_of, contracts_of
 from rackwatt.collector.site.problems import Problems
 from rackwatt.collector.site.repair import repaired
+from rackwatt.collector.site.tenants import tenants_of
 from rackwatt.collector.site.topology import (
     SITE_HALL,
     Metering,

@@ -214,8 +214,9 @@ class AgentModel(_Model):
 
 
 class AssignmentModel(Dated):
-    """What a tenant holds for a while."""
+    """What a tenant holds for a while; a GPU is named `NODE/UUID`."""
 
+    gpus: Names = ()
     nodes: Names = ()
     racks: Names = ()
 
@@ -248,3 +249,5 @@ class SiteFile(_Model):
     devices: Names = ()
     agents: tuple[AgentModel, ...] = ()
     tenants: tuple[TenantModel, ...] = ()
+    assignments_csv: Names = ()
+    """CSV files with further tenants and assignments, beside the site file."""

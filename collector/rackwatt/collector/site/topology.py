@@ -86,6 +86,8 @@ class Rack:
     """Position (`inlet`, `outlet`, `inlet_top`, ...) to device."""
     devices: tuple[str, ...] = ()
     validity: Validity = UNLIMITED
+    feed: str = ""
+    """The meter of the busway that feeds its row (`pdu_parent`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,8 @@ class Assignment:
     nodes: tuple[str, ...]
     racks: tuple[str, ...]
     validity: Validity = UNLIMITED
+    gpus: tuple[str, ...] = ()
+    """Device names, `NODE/UUID`."""
 
 
 @dataclass(frozen=True, slots=True)
