@@ -1,22 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Roles become terms."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collector.terms import Term, Terms
 
 from rackwatt.collector.accounting.channels import CHARGE, DISCHARGE, FORWARD, OUTPUT, REVERSE, taps
-
-
-@dataclass(frozen=True)
-class Term:
-    meter_id: str
-    sign: int = 1
-
-
-@dataclass(frozen=True)
-class Terms:
-    roles: Mapping[str, tuple[Term, ...]]
-    pue_category: int | None = 2
 
 
 def test_roles_become_terms() -> None:

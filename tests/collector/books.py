@@ -22,6 +22,10 @@ PARAMETERS = BatteryParameters(1000.0, 0.9, 0.9)
 @dataclass(frozen=True)
 class Meter:
     cadence_seconds: float = 1.0
+    accuracy: float = 0.5
+    transformer_class: float = 0.0
+    calibration_group: str = ""
+    parent: str = ""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Site:
     roles: Mapping[str, tuple[str, ...]]
     category: int = 2
     meters: Mapping[str, Meter] = field(default_factory=dict)
+    contracts: tuple[Any, ...] = ()
 
     def terms_at(self, time_ms: int) -> Terms:
         return terms(self.category, **self.roles)

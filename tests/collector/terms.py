@@ -9,12 +9,22 @@ from dataclasses import dataclass
 class Term:
     meter_id: str
     sign: int = 1
+    bus: str = ""
+
+
+@dataclass(frozen=True)
+class Tie:
+    source: str
+    target: str
+    meter_id: str
 
 
 @dataclass(frozen=True)
 class Terms:
     roles: Mapping[str, tuple[Term, ...]]
     pue_category: int | None = 2
+    buses: tuple[str, ...] = ("",)
+    ties: tuple[Tie, ...] = ()
 
 
 def terms(category: int = 2, **roles: Sequence[str]) -> Terms:

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever the order, the repetition and the time of arrival: the same latest rows."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
+from collector.books import Meter
+from collector.terms import Terms, terms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,25 +17,14 @@ HOUR = 3_600_000
 BEGIN = 1_780_000_000_000 // HOUR * HOUR
 
 
-@dataclass(frozen=True)
-class OrderTerm:
-    meter_id: str
-    sign: int
-
-
 class OrderSite:
-    def terms_at(self, time_ms: int) -> Any:
-        roles = {
-            "grid": (OrderTerm("g", 1),),
-            "pv": (OrderTerm("p", 1),),
-            "battery": (OrderTerm("b", 1),),
-            "it": (OrderTerm("i", 1),),
-            "losses": (OrderTerm("u", 1), OrderTerm("i", -1)),
-        }
-        return SimpleNamespace(roles=roles, pue_category=2)
+    contracts = ()
 
-    def meters_at(self, time_ms: int) -> dict[str, Any]:
-        return dict.fromkeys("gpbiu", SimpleNamespace(cadence_seconds=60.0))
+    def terms_at(self, time_ms: int) -> Terms:
+        return terms(grid=["g"], pv=["p"], battery=["b"], it=["i"], losses=["u", "-i"])
+
+    def meters_at(self, time_ms: int) -> dict[str, Meter]:
+        return dict.fromkeys("gpbiu", Meter(cadence_seconds=60.0))
 
 
 def item() -> InventoryItem:

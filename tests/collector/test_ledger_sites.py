@@ -98,7 +98,7 @@ def test_a_sites_own_factors_win_and_the_shipped_ones_keep_their_years() -> None
         initial_life_cycle=1.0,
         initial_direct=2.0,
     )
-    site: Any = SimpleNamespace(carbon=carbon, battery=battery, country="MA")
+    site: Any = SimpleNamespace(carbon=carbon, battery=battery, country="MA", factor_series=())
     found = site_factors(site)
     assert found.overrides == {"pv": {"life_cycle": 30.0}, "grid": {"direct": 500.0}}
     assert found.grid_carbon_free_ratio == 0.3
@@ -109,7 +109,7 @@ def test_a_sites_own_factors_win_and_the_shipped_ones_keep_their_years() -> None
 
 def test_a_site_without_a_battery_or_a_country() -> None:
     carbon = SimpleNamespace(grid_carbon_free=value(0.2, shipped=True), factors={})
-    site: Any = SimpleNamespace(carbon=carbon, battery=None, country=None)
+    site: Any = SimpleNamespace(carbon=carbon, battery=None, country=None, factor_series=())
     found = site_factors(site, shipped())
     assert (found.country, found.grid_carbon_free_ratio, found.initial) == ("", None, {})
     assert battery_parameters(site) == BatteryParameters()

@@ -11,12 +11,19 @@
 | loads   | sink            | power_watts           | energy_import_watt_hours     |
 | loads, at a UPS's output | sink | power_output_watts | energy_output_watt_hours |
 
-A grid meter need not measure export: a meter that never names the field has no such term.
+| a tie's meter | source to target | power_watts      | energy_import_watt_hours     |
+| a tie's meter | back             | power_export_watts | energy_export_watt_hours   |
+
+A grid meter need not measure export, nor a tie's what flows back: a meter that never names the
+fields has no such term.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+from rackwatt.collector.accounting.flows import Flows, TieFlow
+from rackwatt.collector.accounting.vocabulary import GENERATION, total
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,11 @@ CHARGE: Final = Channel("power_charge_watts", "energy_charge_watt_hours")
 DISCHARGE: Final = Channel("power_discharge_watts", "energy_discharge_watt_hours")
 OUTPUT: Final = Channel("power_output_watts", "energy_output_watt_hours")
 CHANNELS: Final = (FORWARD, REVERSE, CHARGE, DISCHARGE, OUTPUT)
+
+TIE: Final = "tie"
+"""The flow of what a line between two buses carries."""
+
+_SOURCES: Final = frozenset({*GENERATION, "grid"})
 
 ON_BATTERY: Final = "on_battery_ratio"
 STATE_OF_CHARGE: Final = "state_of_charge_ratio"
@@ -55,6 +67,26 @@ class TermLike(Protocol):
     def sign(self) -> int:
         """+1 or -1."""
 
+    @property
+    def bus(self) -> str:
+        """Where its energy enters or leaves; empty on a site with one bus."""
+
+
+class TieLike(Protocol):
+    """A line between two buses; its meter counts forward from source to target."""
+
+    @property
+    def source(self) -> str:
+        """A bus."""
+
+    @property
+    def target(self) -> str:
+        """Another one."""
+
+    @property
+    def meter_id(self) -> str:
+        """The device's name on the wire."""
+
 
 class TermsLike(Protocol):
     """The physical meters of each role at one time; virtual meters are already expanded."""
@@ -67,17 +99,27 @@ class TermsLike(Protocol):
     def pue_category(self) -> int | None:
         """1, 2 or 3, or ``None`` if it is not stated."""
 
+    @property
+    def buses(self) -> Sequence[str]:
+        """All buses; one without a name where the site has one."""
+
+    @property
+    def ties(self) -> Sequence[TieLike]:
+        """The lines between them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tap:
     """One physical term of one flow.
 
     Attributes:
-        flow: ``pv``, ``it``, ``charge``, ``discharge``, ``export``, ...
+        flow: ``pv``, ``it``, ``charge``, ``discharge``, ``export``, ``tie``, ...
         device: The meter.
         channel: Its direction.
         sign: +1 or -1.
         optional: Not a term at all where the meter does not know the fields.
+        bus: Where it enters or leaves.
+        toward: The bus that a tie leads to.
     """
 
     flow: str
@@ -85,10 +127,12 @@ class Tap:
     channel: Channel
     sign: int = 1
     optional: bool = False
+    bus: str = ""
+    toward: str = ""
 
 
 def taps(terms: TermsLike, outputs: Collection[str] = ()) -> tuple[Tap, ...]:
-    """Return the physical terms of all flows of a site, in a stable order.
+    """Return the physical terms of all flows and ties of a site, in a stable order.
 
     Where IT is metered at the UPS output (PUE category 1), a UPS that counts as IT is read at its
     output, and so is its output where another load takes it off (losses = UPS - IT).
@@ -97,18 +141,52 @@ def taps(terms: TermsLike, outputs: Collection[str] = ()) -> tuple[Tap, ...]:
         terms: The meters by role.
         outputs: The devices that measure their output.
     """
-    members = [(str(role), m.meter_id, m.sign) for role, some in terms.roles.items() for m in some]
+    members = [(str(role), term) for role, some in terms.roles.items() for term in some]
     halved: set[str] = set()
     if terms.pue_category == 1:
-        halved = {device for role, device, _ in members if role == "it" and device in outputs}
+        halved = {t.meter_id for role, t in members if role == "it" and t.meter_id in outputs}
     found: list[Tap] = []
-    for role, device, sign in members:
+    for role, term in members:
+        device, sign, bus = term.meter_id, term.sign, term.bus
         if role == "battery":
-            found.append(Tap("charge", device, CHARGE, sign))
-            found.append(Tap("discharge", device, DISCHARGE, sign))
+            found.append(Tap("charge", device, CHARGE, sign, bus=bus))
+            found.append(Tap("discharge", device, DISCHARGE, sign, bus=bus))
             continue
         at_output = device in halved and (role == "it" or sign < 0)
-        found.append(Tap(role, device, OUTPUT if at_output else FORWARD, sign))
+        found.append(Tap(role, device, OUTPUT if at_output else FORWARD, sign, bus=bus))
         if role == "grid":
-            found.append(Tap("export", device, REVERSE, sign, optional=True))
-    return tuple(sorted(found, key=lambda t: (t.flow, t.device, t.channel.power, t.sign)))
+            found.append(Tap("export", device, REVERSE, sign, optional=True, bus=bus))
+    for tie in terms.ties:
+        there, back = (tie.source, tie.target), (tie.target, tie.source)
+        for channel, (bus, toward) in ((FORWARD, there), (REVERSE, back)):
+            optional = channel is REVERSE
+            found.append(Tap(TIE, tie.meter_id, channel, 1, optional, bus, toward))
+    return tuple(sorted(found, key=lambda t: (t.flow, t.device, t.channel.power, t.sign, t.bus)))
+
+
+def summed(
+    terms: Sequence[tuple[Tap, float | None]], buses: Collection[str]
+) -> tuple[dict[str, Flows], tuple[TieFlow, ...]]:
+    """Sum terms up to the flows of each bus, and to what the ties carried.
+
+    Args:
+        terms: Energies or powers.
+        buses: All buses; one on which nothing is metered has no flows.
+    """
+    parts: dict[str, dict[str, list[float | None]]] = {bus: {} for bus in buses}
+    ties: list[TieFlow] = []
+    for tap, value in terms:
+        if tap.flow == TIE:
+            ties.append(TieFlow(tap.bus, tap.toward, value))
+            continue
+        flows = parts.setdefault(tap.bus, {})
+        flows.setdefault(tap.flow, []).append(None if value is None else tap.sign * value)
+    return {bus: _flows(flows) for bus, flows in parts.items()}, tuple(ties)
+
+
+def _flows(parts: Mapping[str, Sequence[float | None]]) -> Flows:
+    sums = {flow: total(values) for flow, values in parts.items()}
+    charge, discharge = sums.pop("charge", 0.0), sums.pop("discharge", 0.0)
+    sources = {name: value for name, value in sums.items() if name in _SOURCES}
+    sinks = {name: value for name, value in sums.items() if name not in _SOURCES}
+    return Flows(sources, sinks, charge, discharge)

@@ -1,29 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """From inputs to the flows of intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 from rackwatt.collector.accounting.battery import BatteryParameters
 from rackwatt.collector.accounting.channels import (
+    FORWARD,
     ON_BATTERY,
     OUTPUT,
     STATE_OF_CHARGE,
     Channel,
     Tap,
     TermsLike,
+    summed,
     taps,
 )
-from rackwatt.collector.accounting.interval import Flows
+from rackwatt.collector.accounting.flows import of_site
 from rackwatt.collector.accounting.metering import Energy, MeterData, energies
+from rackwatt.collector.accounting.power import Reading
 from rackwatt.collector.accounting.registers import RegisterEvent
-from rackwatt.collector.accounting.vocabulary import GENERATION, total
+from rackwatt.collector.accounting.residual import Measured, residual_uncertainty
+from rackwatt.collector.accounting.uncertainty import MeterClass
+from rackwatt.collector.accounting.vocabulary import HOUR_MS
 from rackwatt.collector.ledger.inputs import Inputs
 from rackwatt.collector.ledger.journal import Booking
 from rackwatt.collector.ledger.sites import SiteBooks, cadence_ms
 
-SOURCE_FLOWS = frozenset({*GENERATION, "grid"})
+_MARKS = ("estimated", "shape_estimated", "provisional")
+
+
+class Found(NamedTuple):
+    """The energies of one meter over a span, and the resolution of its register, Wh."""
+
+    energies: Sequence[Energy]
+    resolution: float | None
 
 
 @dataclass(slots=True)
@@ -31,8 +44,12 @@ class Span:
     """Consecutive intervals, and the energies of meters in them as they are asked for."""
 
     boundaries: Sequence[int]
-    meters: dict[tuple[str, Channel], list[Energy]] = field(default_factory=dict)
+    meters: dict[tuple[str, Channel], Found] = field(default_factory=dict)
     events: list[tuple[str, str, RegisterEvent]] = field(default_factory=list)
+    terms: TermsLike | None = None
+    taps: tuple[Tap, ...] = ()
+    points: Mapping[str, Any] | None = None
+    classes: Mapping[str, MeterClass] = field(default_factory=dict)
 
 
 class Metered:
@@ -52,24 +69,49 @@ class Metered:
             boundaries: Whole hours for closed ones; see ``metering.energies``.
         """
         span = Span(boundaries)
-        result: list[Booking] = []
-        for index, (start, end) in enumerate(pairwise(boundaries)):
-            terms = self._site.terms_at(start)
-            members = self._taps(terms)
-            found = [(tap, self._energy(tap, span, index)) for tap in members]
-            flows, completeness, flags = _flows(found)
-            if self._on_battery(members, start, end):
-                flags.add("ups_on_battery")
-            result.append(
-                Booking(
-                    flows,
-                    completeness,
-                    tuple(sorted(flags)),
-                    self._measured_stock(members, end),
-                    terms.pue_category,
-                )
-            )
-        return result, span.events
+        spans = enumerate(pairwise(boundaries))
+        return [self._booking(span, at, start, end) for at, (start, end) in spans], span.events
+
+    def _booking(self, span: Span, index: int, start: int, end: int) -> Booking:
+        terms = self._site.terms_at(start)
+        if terms is not span.terms:
+            span.terms, span.taps = terms, self._taps(terms)
+        found = [self._measured(tap, span, index) for tap in span.taps]
+        nodes, ties = summed([(m.tap, m.energy.watt_hours) for m in found], terms.buses)
+        known = sum(m.energy.watt_hours is not None for m in found)
+        flags = {name for m in found for name in _MARKS if getattr(m.energy, name)}
+        if self._on_battery(span.taps, start, end):
+            flags.add("ups_on_battery")
+        classes = self._classes(span, start)
+        return Booking(
+            of_site(list(nodes.values())),
+            known / len(found) if found else 0.0,
+            tuple(sorted(flags)),
+            self._measured_stock(span.taps, end),
+            terms.pue_category,
+            dict(self._claims(span, index, start)),
+            nodes if len(nodes) > 1 else None,
+            ties,
+            residual_uncertainty(found, classes, (end - start) / HOUR_MS),
+        )
+
+    def _claims(self, span: Span, index: int, start: int) -> Iterator[tuple[str, float | None]]:
+        """What the plant of each contract gave."""
+        for contract in self._site.contracts:
+            if contract.validity.holds(start):
+                plant = Tap("claim", contract.meter, FORWARD)
+                yield contract.id, self._measured(plant, span, index).energy.watt_hours
+
+    def _classes(self, span: Span, start: int) -> Mapping[str, MeterClass]:
+        """How good the physical meters are."""
+        points = self._site.meters_at(start)
+        if points is not span.points:
+            span.points = points
+            span.classes = {
+                name: MeterClass(m.accuracy, m.transformer_class, m.calibration_group)
+                for name, m in points.items()
+            }
+        return span.classes
 
     def _taps(self, terms: TermsLike) -> tuple[Tap, ...]:
         inputs = self._inputs
@@ -87,16 +129,15 @@ class Metered:
             or inputs.knows(tap.device, tap.channel.energy)
         )
 
-    def _energy(self, tap: Tap, span: Span, index: int) -> Energy:
+    def _measured(self, tap: Tap, span: Span, index: int) -> Measured:
         key = tap.device, tap.channel
         if key not in span.meters:
             span.meters[key], events = self._meter(tap, span.boundaries)
             span.events += [(tap.device, tap.channel.energy, event) for event in events]
-        return span.meters[key][index]
+        found = span.meters[key]
+        return Measured(tap, found.energies[index], found.resolution)
 
-    def _meter(
-        self, tap: Tap, boundaries: Sequence[int]
-    ) -> tuple[list[Energy], list[RegisterEvent]]:
+    def _meter(self, tap: Tap, boundaries: Sequence[int]) -> tuple[Found, list[RegisterEvent]]:
         inputs, channel = self._inputs, tap.channel
         cadence = cadence_ms(self._site, tap.device, boundaries[0])
         low, high = boundaries[0], boundaries[-1]
@@ -106,9 +147,21 @@ class Metered:
             low = min(low, registers[0].time_ms - 2 * cadence)
             high = max(high, registers[-1].time_ms)
         powers = inputs.readings(tap.device, channel.power, low, high)
-        spec = inputs.spec(tap.device, channel.energy, cadence)
-        swaps = inputs.swaps(tap.device)
-        return energies(boundaries, MeterData(registers, powers, spec, swaps))
+        spec = inputs.spec(tap.device, channel.energy, cadence, boundaries[0])
+        gap = any(
+            later.time_ms - sooner.time_ms > 2 * cadence for sooner, later in pairwise(registers)
+        )
+        parent = self._parent(tap, boundaries[0], low, high) if gap else []
+        data = MeterData(registers, powers, spec, inputs.swaps(tap.device), parent)
+        found, events = energies(boundaries, data)
+        return Found(found, spec.resolution_watt_hours), events
+
+    def _parent(self, tap: Tap, time_ms: int, low: int, high: int) -> Sequence[Reading]:
+        """Power of the meter that feeds this one, as far as the site names a physical one."""
+        meter = self._site.meters_at(time_ms).get(tap.device)
+        if meter is None or not meter.parent or tap.channel is not FORWARD:
+            return ()
+        return self._inputs.readings(meter.parent, FORWARD.power, low, high)
 
     def _on_battery(self, members: Sequence[Tap], start: int, end: int) -> bool:
         devices = {tap.device for tap in members if self._inputs.knows(tap.device, ON_BATTERY)}
@@ -128,26 +181,3 @@ class Metered:
         readings = self._inputs.readings(batteries[0], STATE_OF_CHARGE, low, end)
         fresh = [reading.value for reading in readings if low < reading.time_ms <= end]
         return fresh[-1] * capacity if fresh else None
-
-
-def _flows(found: Sequence[tuple[Tap, Energy]]) -> tuple[Flows, float, set[str]]:
-    """Sum terms up to flows; say which part of the terms is known, and how they were metered."""
-    terms: dict[str, list[float | None]] = {}
-    flags: set[str] = set()
-    known = 0
-    for tap, energy in found:
-        value = energy.watt_hours
-        terms.setdefault(tap.flow, []).append(None if value is None else tap.sign * value)
-        known += value is not None
-        for name in ("estimated", "shape_estimated", "provisional"):
-            if getattr(energy, name):
-                flags.add(name)
-    sums = {flow: total(values) for flow, values in terms.items()}
-    battery = {name: sums.pop(name, 0.0) for name in ("charge", "discharge")}
-    flows = Flows(
-        {name: value for name, value in sums.items() if name in SOURCE_FLOWS},
-        {name: value for name, value in sums.items() if name not in SOURCE_FLOWS},
-        battery["charge"],
-        battery["discharge"],
-    )
-    return flows, known / len(found) if found else 0.0, flags

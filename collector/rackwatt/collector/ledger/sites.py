@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the books need of a site, and how a site file's words become parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from rackwatt.collector.accounting.battery import BatteryParameters
@@ -18,6 +18,22 @@ class MeterLike(Protocol):
     def cadence_seconds(self) -> float:
         """How often it is read."""
 
+    @property
+    def accuracy(self) -> float:
+        """Its class, percent."""
+
+    @property
+    def transformer_class(self) -> float:
+        """Class of its transformers, percent; 0: none, or included."""
+
+    @property
+    def calibration_group(self) -> str:
+        """Which meters it shares a calibration with."""
+
+    @property
+    def parent(self) -> str:
+        """The meter that feeds it, empty if none is named."""
+
 
 class SiteBooks(Protocol):
     """The part of a site that the books use."""
@@ -27,6 +43,10 @@ class SiteBooks(Protocol):
 
     def meters_at(self, time_ms: int) -> Mapping[str, Any]:
         """Meters by name, each a :class:`MeterLike`."""
+
+    @property
+    def contracts(self) -> Sequence[Any]:
+        """Claims on the import, each with ``id``, ``meter`` and ``validity.holds(time_ms)``."""
 
 
 def cadence_ms(site: SiteBooks, device: str, time_ms: int) -> int:

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far the residual of an interval may lie from 0 by the meters' own uncertainty.
+
+First order after the GUM (JCGM 100:2008, 5.1.2), per physical meter with its net sensitivity:
+``u(R)^2 = sum_m (s_m E_m r_m)^2 + sum_m (s_m a_m)^2 / 6``. ``s_m E_m`` is what a meter adds to the
+residual over all flows it is a term of, so one that counts in one flow and is taken off in another
+(losses = UPS - IT) cancels; ``r_m`` is its relative standard uncertainty. A register's value is
+known to one step a of its resolution: a rectangular distribution, ``a / sqrt(12)`` for each of the
+two boundary values (GUM F.2.2.1). Where a step is too coarse for the interval, the register gives
+the hour its sum and power gives the shape: an interval then has its part of that step.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from rackwatt.collector.accounting.channels import OUTPUT, TIE, Tap
+from rackwatt.collector.accounting.metering import Energy
+from rackwatt.collector.accounting.registers import FINE_RATIO
+from rackwatt.collector.accounting.uncertainty import MeterClass, standard_uncertainty
+from rackwatt.collector.accounting.vocabulary import GENERATION
+
+_ADDING = frozenset({*GENERATION, "grid", "discharge"})
+
+
+class Measured(NamedTuple):
+    """The energy of one term in one interval.
+
+    Attributes:
+        tap: The term.
+        energy: What it measured.
+        resolution: Of its register, Wh; ``None``: finer than matters, or not known.
+    """
+
+    tap: Tap
+    energy: Energy
+    resolution: float | None = None
+
+
+def residual_uncertainty(
+    terms: Iterable[Measured], classes: Mapping[str, MeterClass], part_of_hour: float
+) -> float | None:
+    """Return the standard uncertainty of the residual, Wh.
+
+    What ties carry stays within the site and counts for nothing.
+
+    Args:
+        terms: All terms of the site.
+        classes: By device. The input and the output of a UPS are two meters of one class.
+        part_of_hour: Length of the interval in hours.
+
+    Returns:
+        ``None`` if an energy, or the class of a meter that counts, is not known.
+    """
+    net: dict[str, float] = {}
+    steps: dict[str, float] = {}
+    meters: dict[str, MeterClass] = {}
+    for tap, energy, resolution in terms:
+        if tap.flow == TIE:
+            continue
+        if energy.watt_hours is None:
+            return None
+        # Both directions of a meter share its error; a UPS's output is measured by itself.
+        name = f"{tap.device} output" if tap.channel is OUTPUT else tap.device
+        sign = tap.sign if tap.flow in _ADDING else -tap.sign
+        net[name] = net.get(name, 0.0) + sign * energy.watt_hours
+        if tap.device in classes:
+            meters[name] = classes[tap.device]
+        if resolution is not None and not energy.estimated:
+            coarse = resolution > FINE_RATIO * energy.watt_hours
+            step = resolution * part_of_hour if coarse else resolution
+            register = f"{name} {tap.channel.energy}"
+            steps[register] = steps.get(register, 0.0) + sign * step
+    return standard_uncertainty(net, meters, resolutions=steps)
