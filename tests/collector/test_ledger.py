@@ -226,10 +226,12 @@ def test_readings_of_a_clock_that_is_off_wait_for_release(book: Ledger) -> None:
     book.apply(off, 1)
     book.close_intervals(BEGIN + 150_000)
     assert data(book)["sources"]["pv"] is None
-    book.release("p")
+    done = book.release("", BEGIN, BEGIN + HOUR, 0, "ana", "the clock was right")
+    assert (done.readings, done.first_ms, done.last_ms) == (16, BEGIN, BEGIN + 150_000)
     assert book.close_intervals(BEGIN + 150_000).restated == 2
     assert data(book)["sources"]["pv"] == pytest.approx(500 / 60)
-    assert book.revisions(BEGIN)[-1].cause == "released"
+    last = book.revisions(BEGIN)[-1]
+    assert (last.cause, last.author) == ("released", "ana")
 
 
 def test_a_held_value_gives_way_to_the_same_reading_received_again(book: Ledger) -> None:

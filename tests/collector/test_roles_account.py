@@ -270,8 +270,9 @@ async def test_a_clock_that_is_off_is_known_before_the_first_reading_is_booked(
     accountant = house.accountant(url)
     async with Running(accountant.run()):
         await until(lambda: kit.spool.cursor(ACCOUNTANT) == 13)
-    assert house.query("SELECT DISTINCT held FROM inputs") == [(held,)]
-    assert house.count() == 13 * VALUES, "kept in any case"
+    kept, empty = ("held", "inputs") if held else ("inputs", "held")
+    assert house.count(kept) == 13 * VALUES, "kept in any case"
+    assert house.count(empty) == 0
 
 
 async def test_a_nodes_clock_counts_like_a_field_agents(house: House) -> None:
@@ -280,7 +281,7 @@ async def test_a_nodes_clock_counts_like_a_field_agents(house: House) -> None:
     await kit.put(message(START_MS, {"r1-pdu": {"power_watts": 1.0}}, agent="r1-n1", hall="hall-a"))
     async with Running(house.accountant(url).run()):
         await until(lambda: kit.spool.cursor(ACCOUNTANT) == 1)
-    assert house.query("SELECT held FROM inputs") == [(1,)]
+    assert house.query("SELECT agent, device FROM held") == [("r1-n1", "r1-pdu")]
 
 
 async def test_an_inventory_is_taken_before_the_readings_of_its_batch(house: House) -> None:

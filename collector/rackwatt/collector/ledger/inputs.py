@@ -4,6 +4,7 @@
 import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final
 
 from rackwatt.collector.accounting.channels import (
@@ -14,6 +15,7 @@ from rackwatt.collector.accounting.channels import (
 )
 from rackwatt.collector.accounting.power import Reading
 from rackwatt.collector.accounting.registers import RegisterSpec
+from rackwatt.collector.accounting.vocabulary import HOUR_MS
 from rackwatt.collector.ledger.records import InputRecord
 
 _PARTNER: Final = {channel.power: channel.energy for channel in CHANNELS}
@@ -21,6 +23,9 @@ _OPTIONAL: Final = frozenset(
     name for channel in (REVERSE, OUTPUT) for name in (channel.power, channel.energy)
 )
 """Fields that decide, once seen, whether a meter has a term at all."""
+
+LOOK_BACK_MS: Final = 2 * HOUR_MS
+"""So far back reaches what is learned of a register: readings may be here before it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class Inputs:
         self._cadence = cadence
         self._ids: dict[tuple[str, str], int] = {}
         self._newest: dict[int, int] = {}
-        self._specs: dict[tuple[str, str], tuple[float | None, float | None]] = {}
+        self._specs: dict[tuple[str, str], list[tuple[int, tuple[float | None, float | None]]]] = {}
         self.forget()
 
     def forget(self) -> None:
@@ -59,32 +64,54 @@ class Inputs:
         self._newest = {}
         for number in self._ids.values():
             newest = self._db.execute(
-                "SELECT time_ms FROM inputs WHERE series = ? AND held = 0"
-                " ORDER BY time_ms DESC LIMIT 1",
+                "SELECT time_ms FROM inputs WHERE series = ? ORDER BY time_ms DESC LIMIT 1",
                 (number,),
             ).fetchone()
             if newest is not None:
                 self._newest[number] = newest[0]
-        specs = self._db.execute("SELECT device, field, modulus, resolution FROM registers")
-        self._specs = {(device, field): (modulus, step) for device, field, modulus, step in specs}
+        self._specs = {}
+        for device, field, since, modulus, step in self._db.execute(
+            "SELECT device, field, since_ms, modulus, resolution FROM registers ORDER BY since_ms"
+        ):
+            self._specs.setdefault((device, field), []).append((since, (modulus, step)))
 
     def knows(self, device: str, field: str) -> bool:
         """Whether a device has ever reported a field with a booked value."""
         return self._ids.get((device, field)) in self._newest
 
     def set_spec(
-        self, device: str, field: str, modulus: float | None, resolution: float | None
-    ) -> bool:
-        """Note what is known of a register; say whether that is new."""
-        if self._specs.get((device, field)) == (modulus, resolution):
-            return False
+        self,
+        device: str,
+        field: str,
+        spec: tuple[float | None, float | None],
+        time_ms: int,
+    ) -> int | None:
+        """Note what is known of a register: its modulus and resolution, Wh.
+
+        What is known first holds for the past too; what is known later holds from the hour of
+        ``time_ms`` less a look back on.
+
+        Returns:
+            Since when it holds, ``None`` if it is nothing new.
+        """
+        known = self._specs.get((device, field), [])
+        since = max(time_ms - LOOK_BACK_MS, 0) // HOUR_MS * HOUR_MS if known else 0
+        if known and self._spec_at(device, field, since) == spec:
+            return None
         self._db.execute(
-            "INSERT INTO registers VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
-            " SET modulus = excluded.modulus, resolution = excluded.resolution",
-            (device, field, modulus, resolution),
+            "INSERT OR REPLACE INTO registers VALUES (?, ?, ?, ?, ?)",
+            (device, field, since, *spec),
         )
-        self._specs[device, field] = (modulus, resolution)
-        return True
+        kept = [one for one in known if one[0] != since]
+        self._specs[device, field] = sorted([*kept, (since, spec)], key=itemgetter(0))
+        return since
+
+    def _spec_at(self, device: str, field: str, time_ms: int) -> tuple[float | None, float | None]:
+        found: tuple[float | None, float | None] = (None, None)
+        for since, spec in self._specs.get((device, field), ()):
+            if since <= time_ms:
+                found = spec
+        return found
 
     def set_serial(self, device: str, serial: str, time_ms: int) -> str | None:
         """Note a device's serial number; return the one before if the device was replaced."""
@@ -104,9 +131,9 @@ class Inputs:
         )
         return str(found[0])
 
-    def spec(self, device: str, field: str, cadence_ms: int) -> RegisterSpec:
-        """What is known of a register."""
-        modulus, resolution = self._specs.get((device, field), (None, None))
+    def spec(self, device: str, field: str, cadence_ms: int, time_ms: int) -> RegisterSpec:
+        """What is known of a register, as it holds at a time."""
+        modulus, resolution = self._spec_at(device, field, time_ms)
         return RegisterSpec(cadence_ms, modulus, resolution)
 
     def add(self, record: InputRecord, closed_ms: int) -> list[Touched]:
@@ -121,15 +148,8 @@ class Inputs:
                 continue
             series = self._series(record.device, field)
             newest = self._newest.get(series)
-            if record.held or (newest is not None and record.time_ms <= newest):
-                if not self._merge(series, record.time_ms, value, held=record.held):
-                    continue
-            else:
-                self._db.execute(
-                    "INSERT INTO inputs VALUES (?, ?, ?, 0) ON CONFLICT DO UPDATE"
-                    " SET value = excluded.value, held = 0",
-                    (series, record.time_ms, value),
-                )
+            if not self._put(series, record.time_ms, value):
+                continue
             if newest is None or record.time_ms > newest:
                 self._newest[series] = record.time_ms
             if newest is None and field in _OPTIONAL:
@@ -137,6 +157,15 @@ class Inputs:
             elif newest is None or newest < closed_ms or record.time_ms < closed_ms:
                 touched.append(self._touched(record.device, field, series, record.time_ms))
         return touched
+
+    def _put(self, series: int, time_ms: int, value: float) -> bool:
+        """Put a value into its place; say whether the books may change."""
+        cursor = self._db.execute(
+            "INSERT INTO inputs VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET value = excluded.value WHERE excluded.value > value",
+            (series, time_ms, value),
+        )
+        return cursor.rowcount > 0
 
     def _series(self, device: str, field: str) -> int:
         number = self._ids.get((device, field))
@@ -146,26 +175,6 @@ class Inputs:
             )
             number = self._ids[device, field] = int(cursor.lastrowid or 0)
         return number
-
-    def _merge(self, series: int, time_ms: int, value: float, *, held: bool) -> bool:
-        """Put a value among older ones; say whether the books may change."""
-        found = self._db.execute(
-            "SELECT value, held FROM inputs WHERE series = ? AND time_ms = ?", (series, time_ms)
-        ).fetchone()
-        if found is not None:
-            kept, was_held = found
-            if bool(was_held) == held:
-                value = max(value, kept)
-                if value == kept:
-                    return False
-            elif held:
-                return False
-        self._db.execute(
-            "INSERT INTO inputs VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
-            " SET value = excluded.value, held = excluded.held",
-            (series, time_ms, value, int(held)),
-        )
-        return not held
 
     def _touched(self, device: str, field: str, series: int, time_ms: int) -> Touched:
         """Intervals between the neighbouring readings, and what their energy depends on."""
@@ -181,12 +190,12 @@ class Inputs:
             step = self._ids[register]
             first = min(first, _either(self._before(step, first), first))
             last = max(last, _either(self._after(step, last + reach), last + reach))
-        coarse = self._specs.get(register, (None, None))[1] is not None
+        coarse = self._spec_at(*register, time_ms)[1] is not None
         return Touched(first, last, whole_hours=coarse)
 
     def _before(self, series: int, time_ms: int) -> int | None:
         found = self._db.execute(
-            "SELECT time_ms FROM inputs WHERE series = ? AND time_ms <= ? AND held = 0"
+            "SELECT time_ms FROM inputs WHERE series = ? AND time_ms <= ?"
             " ORDER BY time_ms DESC LIMIT 1",
             (series, time_ms),
         ).fetchone()
@@ -194,8 +203,7 @@ class Inputs:
 
     def _after(self, series: int, time_ms: int) -> int | None:
         found = self._db.execute(
-            "SELECT time_ms FROM inputs WHERE series = ? AND time_ms >= ? AND held = 0"
-            " ORDER BY time_ms LIMIT 1",
+            "SELECT time_ms FROM inputs WHERE series = ? AND time_ms >= ? ORDER BY time_ms LIMIT 1",
             (series, time_ms),
         ).fetchone()
         return None if found is None else int(found[0])
@@ -208,23 +216,10 @@ class Inputs:
         low, high = self._before(series, low_ms), self._after(series, high_ms)
         rows = self._db.execute(
             "SELECT time_ms, value FROM inputs WHERE series = ? AND time_ms BETWEEN ? AND ?"
-            " AND held = 0 ORDER BY time_ms",
+            " ORDER BY time_ms",
             (series, _either(low, low_ms), _either(high, high_ms)),
         )
         return [Reading(time_ms, value) for time_ms, value in rows]
-
-    def release(self, device: str) -> list[InputRecord]:
-        """Take a device's held readings out; the caller adds the returned records again."""
-        records: list[InputRecord] = []
-        for (name, field), series in self._ids.items():
-            if name != device:
-                continue
-            rows = self._db.execute(
-                "DELETE FROM inputs WHERE series = ? AND held = 1 RETURNING time_ms, value",
-                (series,),
-            ).fetchall()
-            records += [InputRecord(device, t, {field: value}, t) for t, value in sorted(rows)]
-        return records
 
     def swaps(self, device: str) -> list[int]:
         """When a device was replaced."""
@@ -232,12 +227,12 @@ class Inputs:
         return [int(row[0]) for row in rows]
 
     def earliest(self, records: Iterable[InputRecord]) -> int | None:
-        """The earliest time of the records that are booked, if any."""
+        """The earliest time of the records that hold something to book, if any."""
         return min((record.time_ms for record in records if _books(record)), default=None)
 
 
 def _books(record: InputRecord) -> bool:
-    return not record.held and any(
+    return any(
         value is not None and field in BOOKED_FIELDS for field, value in record.values.items()
     )
 

@@ -1,39 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The journal: revisions of intervals, each chained to the one before by its hash."""
+"""The journal: what was booked and decided, each entry chained to the one before by its hash."""
 
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Any, Final
+from typing import Any
 
 from rackwatt.collector.accounting.battery import BatteryState
 from rackwatt.collector.accounting.flows import Flows, TieFlow
 from rackwatt.collector.accounting.interval import BusAccount, IntervalAccount
+from rackwatt.collector.ledger.chain import (
+    ACT,
+    AUTHOR,
+    GENESIS,
+    INTERVAL,
+    Act,
+    Entry,
+    canonical,
+    entry_hash,
+)
 from rackwatt.collector.ledger.records import INTERVAL_MS
-
-AUTHOR: Final = "rackwatt"
-GENESIS: Final = "0" * 64
-
-
-def canonical(value: object) -> str:
-    """Return the one JSON text of a value: sorted keys, no blanks, shortest floats.
-
-    Raises:
-        ValueError: A number is not finite.
-    """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
-
-
-def entry_hash(
-    start_ms: int, revision: int, cause: str, author: str, row: str, previous: str
-) -> str:
-    """Return the hash of a journal entry, which covers the hash of the entry before."""
-    text = canonical([start_ms, revision, cause, author, row, previous])
-    return sha256(text.encode("ascii")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +58,11 @@ class LedgerRow:
         start_ms: Start of the interval.
         revision: 1, 2, ...
         cause: ``closed``, ``late_data``, ``hour_closed``, ``battery`` (a change before moved
-            through it), ``inventory``, ``released``, ``new_series``.
+            through it), ``inventory``, ``released``, ``restated``, ``new_series``.
         text: The row as canonical JSON.
         data: The row: energies in Wh, carbon in g, intensities in g/kWh, ``None`` = unknown.
+        seq: Its place in the chain.
+        author: Who caused it.
     """
 
     start_ms: int
@@ -81,6 +70,8 @@ class LedgerRow:
     cause: str
     text: str
     data: Mapping[str, Any]
+    seq: int = 0
+    author: str = AUTHOR
 
     @property
     def end_ms(self) -> int:
@@ -176,41 +167,98 @@ def row_of(booking: Booking, account: IntervalAccount) -> dict[str, Any]:
 
 
 class Journal:
-    """Reads and extends the journal inside the caller's transaction."""
+    """Reads and extends the journal inside the caller's transaction.
+
+    Characteristics: remembers the chain's end, and must be told by :meth:`forget` when a
+    transaction was rolled back.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
+        self._head: tuple[int, str] | None = None
 
-    def append(self, start_ms: int, cause: str, text: str, author: str = AUTHOR) -> int:
-        """Add a revision of an interval; return its number."""
-        previous = self.head()
+    def forget(self) -> None:
+        """Read again where the chain ends."""
+        self._head = None
+
+    def append(
+        self, start_ms: int, cause: str, text: str, author: str = AUTHOR, kind: str = INTERVAL
+    ) -> int:
+        """Add a revision; return its number."""
         found = self._db.execute(
-            "SELECT max(revision) FROM journal WHERE start_ms = ?", (start_ms,)
+            "SELECT revision FROM latest WHERE kind = ? AND start_ms = ?", (kind, start_ms)
         ).fetchone()
-        revision = (found[0] or 0) + 1
-        digest = entry_hash(start_ms, revision, cause, author, text, previous)
-        cursor = self._db.execute(
-            "INSERT INTO journal (start_ms, revision, cause, author, row, previous, hash)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (start_ms, revision, cause, author, text, previous, digest),
+        revision = 1 if found is None else found[0] + 1
+        last, previous = self._end()
+        seq = last + 1
+        digest = entry_hash(kind, start_ms, revision, cause, author, text, previous)
+        self._db.execute(
+            "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (seq, kind, start_ms, revision, cause, author, text, previous, digest),
         )
         self._db.execute(
-            "INSERT INTO latest VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq",
-            (start_ms, cursor.lastrowid),
+            "INSERT INTO latest VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET seq = excluded.seq, revision = excluded.revision",
+            (kind, start_ms, seq, revision),
         )
+        self._head = seq, digest
         return revision
+
+    def act(
+        self, time_ms: int, name: str, data: Mapping[str, Any], author: str, reason: str
+    ) -> int:
+        """Record an act; return its place in the chain.
+
+        Raises:
+            ValueError: A number in the data is not finite.
+        """
+        text = canonical({"data": dict(data), "reason": reason})
+        self.append(time_ms, name, text, author, ACT)
+        return self._end()[0]
+
+    def acts(self, name: str | None = None) -> list[Act]:
+        """All acts, or those of one name, oldest first."""
+        found: list[Act] = []
+        for seq, time_ms, cause, author, text in self._db.execute(
+            "SELECT seq, start_ms, cause, author, row FROM journal WHERE kind = 'act'"
+            " AND (?1 IS NULL OR cause = ?1) ORDER BY seq",
+            (name,),
+        ):
+            held = json.loads(text)
+            found.append(Act(seq, time_ms, cause, held["data"], author, held["reason"]))
+        return found
+
+    def entries(self, after_seq: int, limit: int) -> list[Entry]:
+        """The entries that follow one, of all kinds, in the chain's order."""
+        rows = self._db.execute(
+            "SELECT seq, kind, start_ms, revision, cause, author, row FROM journal"
+            " WHERE seq > ? ORDER BY seq LIMIT ?",
+            (after_seq, limit),
+        )
+        return [Entry(*row) for row in rows]
 
     def head(self) -> str:
         """The hash of the last entry: what a day's anchor outside would hold."""
-        found = self._db.execute("SELECT hash FROM journal ORDER BY seq DESC LIMIT 1").fetchone()
-        return GENESIS if found is None else str(found[0])
+        return self._end()[1]
+
+    def head_seq(self) -> int:
+        """The number of the last entry, 0 before the first."""
+        return self._end()[0]
+
+    def _end(self) -> tuple[int, str]:
+        if self._head is None:
+            found = self._db.execute(
+                "SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1"
+            ).fetchone()
+            self._head = (0, GENESIS) if found is None else (int(found[0]), str(found[1]))
+        return self._head
 
     def latest(self, start_ms: int, end_ms: int) -> Iterator[LedgerRow]:
         """The latest revisions of the intervals that start in a half-open span, in order."""
         yield from self._rows(
-            "SELECT j.start_ms, j.revision, j.cause, j.row FROM latest AS l"
-            " JOIN journal AS j USING (seq)"
-            " WHERE l.start_ms >= ? AND l.start_ms < ? ORDER BY l.start_ms",
+            "SELECT j.start_ms, j.revision, j.cause, j.row, j.seq, j.author FROM latest AS l"
+            " JOIN journal AS j USING (seq) WHERE l.kind = 'interval'"
+            " AND l.start_ms >= ? AND l.start_ms < ? ORDER BY l.start_ms",
             (start_ms, end_ms),
         )
 
@@ -218,26 +266,35 @@ class Journal:
         """All revisions of one interval, oldest first."""
         return list(
             self._rows(
-                "SELECT start_ms, revision, cause, row FROM journal"
-                " WHERE start_ms = ? ORDER BY revision",
+                "SELECT start_ms, revision, cause, row, seq, author FROM journal"
+                " WHERE kind = 'interval' AND start_ms = ? ORDER BY revision",
                 (start_ms,),
             )
         )
 
     def _rows(self, query: str, parameters: tuple[int, ...]) -> Iterator[LedgerRow]:
-        for start, revision, cause, text in self._db.execute(query, parameters):
-            yield LedgerRow(start, revision, cause, text, json.loads(text))
+        for start, revision, cause, text, seq, author in self._db.execute(query, parameters):
+            yield LedgerRow(start, revision, cause, text, json.loads(text), seq, author)
+
+    def latest_texts(self, kind: str, start_ms: int, end_ms: int) -> dict[int, str]:
+        """The latest rows of a kind in a half-open span, unread, by their start."""
+        rows = self._db.execute(
+            "SELECT l.start_ms, j.row FROM latest AS l JOIN journal AS j USING (seq)"
+            " WHERE l.kind = ? AND l.start_ms >= ? AND l.start_ms < ? ORDER BY l.start_ms",
+            (kind, start_ms, end_ms),
+        )
+        return dict(rows.fetchall())
 
     def verify(self) -> int | None:
         """Check the hash chain; return the number of the first entry that breaks it, if any."""
         previous = GENESIS
         expected = 1
         for seq, *entry, stored_previous, stored in self._db.execute(
-            "SELECT seq, start_ms, revision, cause, author, row, previous, hash"
+            "SELECT seq, kind, start_ms, revision, cause, author, row, previous, hash"
             " FROM journal ORDER BY seq"
         ):
-            start, revision, cause, author, row = entry
-            digest = entry_hash(start, revision, cause, author, row, previous)
+            kind, start, revision, cause, author, row = entry
+            digest = entry_hash(kind, start, revision, cause, author, row, previous)
             if seq != expected or stored_previous != previous or stored != digest:
                 return int(expected)
             previous, expected = digest, seq + 1

@@ -19,6 +19,10 @@ MINIMUM_CADENCE_MS: Final = 10_000
 """Readings this close are interpolated whatever cadence the site file states."""
 
 
+class Refusal(ValueError):  # noqa: N818 - an answer, not a fault
+    """What was asked of the ledger cannot be done; the text says why and what can."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputRecord:
     """One power reading of one device.
@@ -29,6 +33,7 @@ class InputRecord:
         values: Fields by name, in their wire units; ``None`` = could not be read.
         received_ms: When the collector received it.
         trusted: ``False`` while the agent's clock is off: kept, but not booked until released.
+        agent: Who read it; empty if it is not known.
     """
 
     device: str
@@ -36,6 +41,7 @@ class InputRecord:
     values: Mapping[str, float | None]
     received_ms: int
     trusted: bool = True
+    agent: str = ""
 
     @property
     def held(self) -> bool:

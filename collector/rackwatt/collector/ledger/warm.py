@@ -18,7 +18,7 @@ def recent_inputs(path: Path, since_ms: int) -> Iterator[tuple[str, int, dict[st
     query = (
         "SELECT inputs.time_ms, series.device, series.field, inputs.value FROM series "
         "JOIN inputs ON inputs.series = series.id "
-        "WHERE inputs.time_ms >= ? AND inputs.held = 0 ORDER BY inputs.time_ms, series.device"
+        "WHERE inputs.time_ms >= ? ORDER BY inputs.time_ms, series.device"
     )
     connection = connect(path, read_only=True)
     try:
@@ -38,7 +38,7 @@ def register_specs(path: Path) -> dict[str, dict[str, Register]]:
     found: dict[str, dict[str, Register]] = {}
     connection = connect(path, read_only=True)
     try:
-        query = "SELECT device, field, modulus, resolution FROM registers"
+        query = "SELECT device, field, modulus, resolution FROM registers ORDER BY since_ms"
         for device, field, modulus, resolution in connection.execute(query):
             register = Register(modulus_watt_hours=modulus, resolution_watt_hours=resolution)
             found.setdefault(device, {})[field] = register

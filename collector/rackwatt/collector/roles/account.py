@@ -256,6 +256,7 @@ class Accountant:
                         reading.values,
                         record.received_ms,
                         trusted,
+                        agent,
                     )
                 )
 
