@@ -25,6 +25,7 @@ from doubles import START_MS, Running, until
 
 from rackwatt.collector.ingest.spool import ACCOUNTANT
 from rackwatt.collector.ledger import Ledger
+from rackwatt.collector.ledger.intake import Intake
 from rackwatt.collector.roles import account as account_module
 from rackwatt.collector.roles import collect as collect_module
 from rackwatt.collector.roles.account import Accountant, AccountOptions
@@ -160,7 +161,7 @@ async def test_a_crash_before_booking_loses_nothing(
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "_take_in", crash)
+        patch.setattr(Intake, "take", crash)
         with pytest.raises(ExceptionGroup):
             await house.accountant(url).run()
     assert house.count() == 0
