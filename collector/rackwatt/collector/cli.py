@@ -24,11 +24,23 @@ from rackwatt.collector.roles.arguments import (
     known_halls,
     writable_folder,
 )
+from rackwatt.collector.roles.options import (
+    Host,
+    InfluxBucket,
+    InfluxOrg,
+    InfluxRollups,
+    InfluxTokenFile,
+    InfluxUrl,
+    SiteFile,
+    Verbose,
+    influx_options,
+    store_of,
+)
 from rackwatt.collector.roles.up import DEFAULT_SCENARIO, TOKEN_VARIABLE, UpOptions, up
 from rackwatt.collector.service import configure_logging, run_until_stopped
 from rackwatt.collector.site.cli import site_app
 from rackwatt.collector.store.cli import store_app
-from rackwatt.collector.store.open import DEFAULT_ORG, RAW_BUCKET, TokenError, read_token
+from rackwatt.collector.store.open import DEFAULT_ORG, RAW_BUCKET, ROLLUPS_BUCKET, TokenError
 from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.config import ConfigErrors, parse_duration
 
@@ -64,29 +76,6 @@ def _add_groups() -> None:
         except ModuleNotFoundError as error:
             if error.name is not None and error.name.startswith("rackwatt"):
                 raise
-
-
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log every detail.")]
-SiteFile = Annotated[Path, typer.Option("--site", metavar="FILE", help="The site file.")]
-Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")]
-InfluxUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--influx", metavar="URL", help="Store in this InfluxDB; default: the embedded store."
-    ),
-]
-InfluxOrg = Annotated[str, typer.Option("--influx-org", metavar="NAME", help="Its organization.")]
-InfluxBucket = Annotated[
-    str, typer.Option("--influx-bucket", metavar="NAME", help="Its bucket for readings.")
-]
-InfluxTokenFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--influx-token-file",
-        metavar="FILE",
-        help="File that holds its token; without it RACKWATT_INFLUX_TOKEN does.",
-    ),
-]
 
 
 def _duration(text: str, option: str) -> float:
@@ -190,6 +179,7 @@ def up_command(
     influx: InfluxUrl = None,
     influx_org: InfluxOrg = DEFAULT_ORG,
     influx_bucket: InfluxBucket = RAW_BUCKET,
+    influx_rollups_bucket: InfluxRollups = ROLLUPS_BUCKET,
     influx_token_file: InfluxTokenFile = None,
     duration: Annotated[
         str | None, typer.Option("--for", metavar="TIME", help="Stop after 90s, 10min, 2h …")
@@ -213,22 +203,11 @@ def up_command(
             site_file=site,
             agent_files=[path.resolve() for path in agents or []],
             scenario=scenario,
-            influx=_influx_options(influx, influx_org, influx_bucket, influx_token_file),
+            influx=influx_options(influx, influx_org, influx_rollups_bucket, influx_token_file),
+            influx_bucket=influx_bucket,
             seconds=None if duration is None else _duration(duration, "--for"),
         )
     _run(lambda: up(options, SYSTEM_CLOCK, typer.echo))
-
-
-def _influx_options(url: str | None, org: str, bucket: str, token_file: Path | None) -> list[str]:
-    """What the collector is given; checked here, and not first in a child's log."""
-    if url is None:
-        return []
-    read_token(token_file)
-    url = http_url("--influx", url)
-    options = ["--influx", url, "--influx-org", org, "--influx-bucket", bucket]
-    if token_file is not None:
-        options += ["--influx-token-file", str(token_file.resolve())]
-    return options
 
 
 @app.command(
@@ -269,6 +248,7 @@ def collect_command(
     influx: InfluxUrl = None,
     influx_org: InfluxOrg = DEFAULT_ORG,
     influx_bucket: InfluxBucket = RAW_BUCKET,
+    influx_rollups_bucket: InfluxRollups = ROLLUPS_BUCKET,
     influx_token_file: InfluxTokenFile = None,
     verbose: Verbose = False,
 ) -> None:
@@ -280,17 +260,14 @@ def collect_command(
     """
     from rackwatt.collector.roles.collect import CollectOptions, collect
     from rackwatt.collector.site import load_site
-    from rackwatt.collector.store import EmbeddedSpec, InfluxSpec, open_store
+    from rackwatt.collector.store.read import READINGS
 
     configure_logging(verbose=verbose)
     with _plain_errors():
         loaded = load_site(site)
         known_halls(loaded, halls or [])
-        spec: EmbeddedSpec | InfluxSpec = EmbeddedSpec(data / "store")
-        if influx is not None:
-            url = http_url("--influx", influx)
-            spec = InfluxSpec(url, influx_org, influx_bucket, token_file=influx_token_file)
-        store = open_store(spec)
+        buckets = (influx_bucket, influx_rollups_bucket)
+        store = store_of(data / READINGS, influx, influx_org, buckets, influx_token_file)
         past = {"none": 0.0, "all": None}
         options = CollectOptions(
             broker=broker_settings(broker, broker_user, broker_password_file, broker_ca_file),
@@ -319,7 +296,9 @@ def collect_command(
 )
 def account_command(
     site: SiteFile,
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder for ledger.db.")],
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for ledger.db and its embedded copy.")
+    ],
     collectors: Annotated[
         list[str],
         typer.Option("--collector", metavar="URL", help="http://host:8401; repeatable."),
@@ -334,19 +313,26 @@ def account_command(
             "--with-collector-metrics", help="Serve the collectors' metrics on /metrics as well."
         ),
     ] = False,
+    influx: InfluxUrl = None,
+    influx_org: InfluxOrg = DEFAULT_ORG,
+    influx_rollups_bucket: InfluxRollups = ROLLUPS_BUCKET,
+    influx_token_file: InfluxTokenFile = None,
     verbose: Verbose = False,
 ) -> None:
     """Keep the books: ledger, figures, metrics and page.
 
-    It reads the collectors' spools over HTTP and writes ledger.db.
+    It reads the collectors' spools over HTTP, writes ledger.db, and copies it into the store.
     Needs RACKWATT_INTERNAL_TOKEN, the secret that the collectors have. Run one per site.
     """
     from rackwatt.collector.roles.account import AccountOptions, account
     from rackwatt.collector.site import load_site
+    from rackwatt.collector.store.read import BOOKS
 
     configure_logging(verbose=verbose)
     with _plain_errors():
         loaded = load_site(site)
+        bucket = (influx_rollups_bucket, influx_rollups_bucket)
+        store = store_of(data / BOOKS, influx, influx_org, bucket, influx_token_file)
         options = AccountOptions(
             collectors=tuple(http_url("--collector", url) for url in collectors),
             data=data,
@@ -357,7 +343,7 @@ def account_command(
         )
         free_address(host, port)
         writable_folder("--data", data)
-    _run(lambda: account(loaded, options, SYSTEM_CLOCK))
+    _run(lambda: account(loaded, store, options, SYSTEM_CLOCK))
 
 
 def main() -> None:

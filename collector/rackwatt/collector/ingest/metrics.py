@@ -253,6 +253,7 @@ def watch_rows(watched: Sequence[AgentWatch]) -> list[dict[str, Any]]:
             "received": list(epoch.received),
             "lost": list(epoch.lost),
             "open": epoch.open_ranges(epoch.sent_through),
+            "missing": epoch.missing(),
         }
         for agent in watched
         for number, epoch in sorted(agent.epochs.items())

@@ -28,6 +28,7 @@ from rackwatt.collector.roles.arguments import (
 from rackwatt.collector.roles.children import Command, Family
 from rackwatt.collector.roles.lock import DataLock
 from rackwatt.collector.site import load_site
+from rackwatt.collector.store.open import RAW_BUCKET
 from rackwatt.wire.clock import Clock
 from rackwatt.wire.ports import FOR_SUPERVISOR, free_ports
 
@@ -52,7 +53,8 @@ class UpOptions:
     agent_files: Sequence[Path] = ()
     scenario: str = DEFAULT_SCENARIO
     influx: Sequence[str] = ()
-    """Options of the InfluxDB store, handed to the collector as they are; empty: embedded."""
+    """Options of the InfluxDB store, for collector and accountant alike; empty: embedded."""
+    influx_bucket: str = RAW_BUCKET
     seconds: float | None = None
     """Stop by itself after so long; None: run until stopped."""
 
@@ -121,6 +123,7 @@ def make_plan(options: UpOptions) -> Plan:
             "collect",
             *("--site", str(site_file), "--broker", broker_url, "--data", str(data / "collector")),
             *("--port", str(collector_port), "--backfill", "all", *options.influx),
+            *(("--influx-bucket", options.influx_bucket) if options.influx else ()),
         ),
         environment,
         collector_port,
@@ -131,7 +134,7 @@ def make_plan(options: UpOptions) -> Plan:
             "account",
             *("--site", str(site_file), "--collector", collector_url),
             *("--data", str(data / "accountant"), "--host", options.host),
-            *("--port", str(options.port), "--with-collector-metrics"),
+            *("--port", str(options.port), "--with-collector-metrics", *options.influx),
         ),
         environment,
         options.port if options.host in {"127.0.0.1", "0.0.0.0", "localhost"} else None,  # noqa: S104

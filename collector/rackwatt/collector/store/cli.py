@@ -172,8 +172,13 @@ def dump_command(
     influx: OptionalUrl = None,
     influx_org: Org = DEFAULT_ORG,
     influx_bucket: Annotated[
-        str, typer.Option("--influx-bucket", metavar="NAME", help="The bucket to read.")
-    ] = RAW_BUCKET,
+        str | None,
+        typer.Option(
+            "--influx-bucket",
+            metavar="NAME",
+            help=f"The bucket to read; default: {RAW_BUCKET} for readings, else {ROLLUPS_BUCKET}.",
+        ),
+    ] = None,
     influx_token_file: TokenFile = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="Only this device.")] = None,
     start: Annotated[
@@ -205,7 +210,8 @@ def dump_command(
                 dump, known = _from_files(_store_directories(data), selection)
             else:
                 server = stack.enter_context(_connect(influx or "", influx_org, influx_token_file))
-                dump, known = dump_influx(server, influx_bucket, selection), list(KINDS)
+                bucket = influx_bucket or (RAW_BUCKET if measurement in KINDS else ROLLUPS_BUCKET)
+                dump, known = dump_influx(server, bucket, selection), list(KINDS)
             if dump is None:
                 hint = nearest(measurement, known)
                 _fail(f"no measurement {measurement!r} here{f' ({hint})' if hint else ''}", 2)

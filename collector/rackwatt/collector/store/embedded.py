@@ -4,6 +4,7 @@
 import asyncio
 import logging
 import sqlite3
+import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -61,6 +62,21 @@ class EmbeddedStore:
         self._executor: ThreadPoolExecutor | None = None
         self._open: dict[Path, Tables] = {}
         self._retained: float | None = None
+
+    def identity(self) -> str:
+        """A name that was given to the directory once; a new directory has another.
+
+        Raises:
+            StoreUnavailable: it cannot be read or written.
+        """
+        path = self.directory / "identity"
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.write_text(f"{uuid.uuid4().hex}\n", encoding="utf-8")
+            return path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise StoreUnavailable(f"store in {self.directory}: {error}") from error
 
     async def start(self) -> None:
         """Make the directory and delete what is too old.

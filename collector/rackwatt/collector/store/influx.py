@@ -111,6 +111,10 @@ class InfluxStore:
         self._client: InfluxDBClientAsync | None = None
         self._encoder = LineEncoder()
 
+    def identity(self) -> str:
+        """Server, organization and bucket of what is no reading."""
+        return f"{self._url} {self._org} {self._rollups}"
+
     async def start(self) -> None:
         """Connect and ask whether the server is there.
 

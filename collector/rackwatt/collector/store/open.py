@@ -17,6 +17,9 @@ RAW_BUCKET: Final = "rackwatt_raw"
 ROLLUPS_BUCKET: Final = "rackwatt_rollups"
 
 
+AnyStore = EmbeddedStore | InfluxStore
+
+
 class TokenError(ValueError):
     """There is no token, or its file does not do."""
 
@@ -65,9 +68,7 @@ def read_token(file: Path | None, environment: Mapping[str, str] | None = None) 
     return token
 
 
-def open_store(
-    spec: EmbeddedSpec | InfluxSpec, clock: Clock = SYSTEM_CLOCK
-) -> EmbeddedStore | InfluxStore:
+def open_store(spec: EmbeddedSpec | InfluxSpec, clock: Clock = SYSTEM_CLOCK) -> AnyStore:
     """The store that `spec` names, not started.
 
     Raises:

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ledger of an accountant, and the one thread that writes it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from rackwatt.collector.accounting.battery import BatteryState
+from rackwatt.collector.ledger import (
+    Ledger,
+    battery_parameters,
+    initial_stock,
+    site_factors,
+)
+from rackwatt.collector.ledger.held import Held
+from rackwatt.collector.ledger.journal import LedgerRow
+from rackwatt.collector.ledger.months import Gap
+from rackwatt.collector.live.frame import LedgerView
+from rackwatt.collector.roles.sorting import Batch
+from rackwatt.collector.site import Site
+from rackwatt.wire.clock import Clock
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+MONTHS_SECONDS: Final = 60.0
+"""Between two looks at which months are final, and which old inputs may go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What the ledger has closed."""
+
+    battery: tuple[BatteryState, int] | None
+    view: LedgerView
+    held: Sequence[Held]
+
+
+class Keeper:
+    """Writes `ledger.db`.
+
+    Characteristics: every call is carried out in one thread, in order; what was booked and the
+    cursor are one transaction.
+
+    Args:
+        site: the site.
+        path: `ledger.db`.
+        clock: where the time comes from.
+    """
+
+    def __init__(self, site: Site, path: Path, clock: Clock) -> None:
+        self._site = site
+        self._path = path
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._months_at = clock.monotonic()
+        self._ledger: Ledger
+        self.factors = site_factors(site)
+        self.parameters = battery_parameters(site)
+        self.initial_watt_hours = initial_stock(site)
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Do something in the ledger's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def open(self) -> None:
+        """Open the ledger.
+
+        Raises:
+            LedgerBusy: another process writes it.
+            sqlite3.Error: it cannot be opened or written.
+        """
+        await self.call(self._open)
+
+    def _open(self) -> None:
+        self._ledger = Ledger(
+            self._path,
+            self._site,
+            self.factors,
+            self.parameters,
+            self.initial_watt_hours,
+            clock=self._clock,
+        )
+
+    async def close(self) -> None:
+        """Close the ledger, if it is open, and end the thread."""
+
+        def work() -> None:
+            if hasattr(self, "_ledger"):
+                self._ledger.close()
+
+        await self.call(work)
+        self._thread.shutdown(wait=False)
+
+    async def cursor(self, spool: str) -> int:
+        """What was booked of a spool."""
+        return await self.call(lambda: self._ledger.cursor(spool) or 0)
+
+    async def save(self, name: str, number: int) -> None:
+        """Keep another reader's cursor."""
+        await self.call(lambda: self._ledger.apply((), number, name))
+
+    async def rows(self, start_ms: int, end_ms: int) -> list[LedgerRow]:
+        """The intervals of a half-open span."""
+        return await self.call(lambda: list(self._ledger.rows(start_ms, end_ms)))
+
+    async def book(self, batch: Batch, cursor: int, spool: str) -> None:
+        """Take a piece of a spool in."""
+
+        def work() -> None:
+            for time_ms, items in batch.inventories:
+                self._ledger.inventory(items, time_ms)
+            self._ledger.apply(batch.inputs, cursor, spool, batch.counters)
+
+        await self.call(work)
+
+    async def settled(self) -> Settled:
+        """What the ledger has closed."""
+        return await self.call(self._settled)
+
+    def _settled(self) -> Settled:
+        view = LedgerView(self._ledger.closed_through_ms(), self._ledger.restatements())
+        return Settled(self._ledger.battery_state(), view, self._ledger.held())
+
+    async def work(self, horizon_ms: int, gaps: Sequence[Gap] | None) -> Settled | None:
+        """What is done once a second: orders, intervals, and now and then months.
+
+        Args:
+            horizon_ms: up to when intervals may close.
+            gaps: messages that are missing; None: not known, so that no month becomes final.
+
+        Returns:
+            What is closed, if that has changed.
+        """
+        now, seconds = self._clock.now_ms(), self._clock.monotonic()
+        months = gaps is not None and seconds - self._months_at >= MONTHS_SECONDS
+        if months:
+            self._months_at = seconds
+
+        def work() -> Settled | None:
+            orders = self._ledger.carry_out_orders(now)
+            for order in orders:
+                _log.info(
+                    "order %d of %s: %s, %s", order.number, order.author, order.name, order.state
+                )
+            closing = self._ledger.close_intervals(horizon_ms)
+            if months:
+                self._ledger.settle_months(now, self._site.timezone, gaps or ())
+                self._ledger.compact(now, self._site.timezone)
+            return self._settled() if orders or closing.closed or closing.restated else None
+
+        return await self.call(work)

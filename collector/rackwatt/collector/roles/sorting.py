@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a piece of a spool holds for the accountant: readings to book, counters, inventories."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from rackwatt.collector.ingest.spool import Record
+from rackwatt.collector.ledger import InputRecord
+from rackwatt.collector.ledger.counters import FIELD as COUNTER_FIELD
+from rackwatt.collector.ledger.counters import CounterRecord
+from rackwatt.wire.codec import ReceivedReading, decode_envelope, decode_readings
+from rackwatt.wire.inventory import Inventory, InventoryItem
+from rackwatt.wire.readings import KINDS, Kind
+from rackwatt.wire.topics import INVENTORY, Topic
+
+CLOCK_LIMIT_SECONDS: Final = 60.0
+"""Readings of an agent whose clock is off by more are kept, but not booked until released."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Messages of a spool, by what becomes of them."""
+
+    inputs: list[InputRecord] = field(default_factory=list)
+    counters: list[CounterRecord] = field(default_factory=list)
+    inventories: list[tuple[int, Sequence[InventoryItem]]] = field(default_factory=list)
+    readings: list[tuple[Kind, ReceivedReading, int]] = field(default_factory=list)
+    """All of them, with when they were received: for the page."""
+
+
+def sort(records: Sequence[Record], offsets: Mapping[str, float]) -> Batch:
+    """Read messages.
+
+    Args:
+        records: as the collector received them.
+        offsets: our clock minus an agent's, in s, as far as it is known.
+    """
+    batch = Batch()
+    for record in records:
+        topic = Topic.parse(record.topic)
+        if topic.last == INVENTORY:
+            inventory = Inventory.model_validate_json(record.payload)
+            batch.inventories.append((inventory.time, inventory.devices))
+        elif topic.last in KINDS:
+            trusted = abs(offsets.get(topic.agent, 0.0)) <= CLOCK_LIMIT_SECONDS
+            _sort_readings(batch, record, topic.agent, topic.last, trusted=trusted)
+    return batch
+
+
+def _sort_readings(batch: Batch, record: Record, agent: str, kind: Kind, *, trusted: bool) -> None:
+    received = record.received_ms
+    for reading in decode_readings(kind, decode_envelope(record.payload)).readings:
+        batch.readings.append((kind, reading, received))
+        device, time_ms = reading.device, reading.time_ms
+        if kind == "power":
+            batch.inputs.append(
+                InputRecord(device, time_ms, reading.values, received, trusted, agent)
+            )
+        elif kind == "gpu":
+            counter = reading.values.get(COUNTER_FIELD)
+            if counter is not None:
+                batch.counters.append(CounterRecord(device, time_ms, counter, received, trusted))
