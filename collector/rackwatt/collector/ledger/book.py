@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from rackwatt.collector.accounting.battery import BatteryParameters, BatteryState
 from rackwatt.collector.accounting.factors import SiteFactors
+from rackwatt.collector.ledger.children import Children
 from rackwatt.collector.ledger.closing import Closer, Rules
 from rackwatt.collector.ledger.compaction import Compaction
 from rackwatt.collector.ledger.counters import CounterRecord, Counters
@@ -91,7 +92,7 @@ class Ledger(Books):
             self._lock.release()
             raise
         super().__init__(db)
-        self._inputs = Inputs(db, partial(cadence_ms, site))
+        self._inputs = Inputs(db, partial(cadence_ms, site), Children(site))
         self._intake = Intake(self._meta, self._inputs, self._held, self._dirty, self._journal)
         self._closer = Closer(
             db,

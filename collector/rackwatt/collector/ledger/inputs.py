@@ -2,7 +2,7 @@
 """The inputs: readings as they came, and which closed intervals a late one touches."""
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 from rackwatt.collector.accounting.channels import (
     BOOKED_FIELDS,
     CHANNELS,
+    FORWARD,
     OUTPUT,
     REVERSE,
 )
@@ -47,11 +48,18 @@ class Inputs:
     Args:
         connection: The ledger's.
         cadence: How often a device is read at a time, ms.
+        children: Which devices' gaps take their shape from a device at a time.
     """
 
-    def __init__(self, connection: sqlite3.Connection, cadence: Callable[[str, int], int]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        cadence: Callable[[str, int], int],
+        children: Callable[[str, int], Collection[str]],
+    ) -> None:
         self._db = connection
         self._cadence = cadence
+        self._children = children
         self._ids: dict[tuple[str, str], int] = {}
         self._newest: dict[int, int] = {}
         self._specs: dict[tuple[str, str], list[tuple[int, tuple[float | None, float | None]]]] = {}
@@ -155,7 +163,7 @@ class Inputs:
             if newest is None and field in _OPTIONAL:
                 touched.append(Touched(record.time_ms, record.time_ms, everything=True))
             elif newest is None or newest < closed_ms or record.time_ms < closed_ms:
-                touched.append(self._touched(record.device, field, series, record.time_ms))
+                touched += self._touched(record.device, field, series, record.time_ms)
         return touched
 
     def _put(self, series: int, time_ms: int, value: float) -> bool:
@@ -176,13 +184,15 @@ class Inputs:
             number = self._ids[device, field] = int(cursor.lastrowid or 0)
         return number
 
-    def _touched(self, device: str, field: str, series: int, time_ms: int) -> Touched:
+    def _touched(self, device: str, field: str, series: int, time_ms: int) -> Iterator[Touched]:
         """Intervals between the neighbouring readings, and what their energy depends on."""
         reach = 2 * self._cadence(device, time_ms)
         low = self._before(series, time_ms - 1)
         high = self._after(series, time_ms + 1)
         first = time_ms - reach if low is None else low
         last = time_ms + reach if high is None else high
+        if field == FORWARD.power:
+            yield from self._gaps_below(device, first, last)
         partner = _PARTNER.get(field)
         register = device, partner or field
         if partner is not None and register in self._ids:
@@ -191,7 +201,20 @@ class Inputs:
             first = min(first, _either(self._before(step, first), first))
             last = max(last, _either(self._after(step, last + reach), last + reach))
         coarse = self._spec_at(*register, time_ms)[1] is not None
-        return Touched(first, last, whole_hours=coarse)
+        yield Touched(first, last, whole_hours=coarse)
+
+    def _gaps_below(self, device: str, first: int, last: int) -> Iterator[Touched]:
+        """Gaps of the meters below one, which take their shape from its power."""
+        for child in self._children(device, first):
+            register = child, FORWARD.energy
+            step = self._ids.get(register)
+            if step is None:
+                continue
+            low, high = self._before(step, first), self._after(step, last)
+            if low is not None and high is not None:
+                coarse = self._spec_at(*register, first)[1] is not None
+                if high - low > 2 * self._cadence(child, first):
+                    yield Touched(low, high, whole_hours=coarse)
 
     def _before(self, series: int, time_ms: int) -> int | None:
         found = self._db.execute(
