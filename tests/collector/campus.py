@@ -28,12 +28,19 @@ class Always:
 class Contract:
     meter: str
     validity: Always = Always()
+    id: str = "contract"
+
+
+@dataclass(frozen=True)
+class Supply:
+    attributes: str = "retained"
 
 
 @dataclass
 class Site:
     now: Terms
     contracts: tuple[Contract, ...] = ()
+    supply: Mapping[str, Supply] = field(default_factory=dict)
 
     def terms_at(self, time_ms: int) -> Terms:
         return self.now

@@ -13,6 +13,7 @@ from collector.campus import (
     SMALL,
     Contract,
     Site,
+    Supply,
     World,
     at,
     fine,
@@ -22,7 +23,7 @@ from collector.campus import (
     staggered,
     together,
 )
-from collector.terms import terms
+from collector.terms import Term, Terms, Tie, terms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -274,3 +275,67 @@ def test_whatever_comes_shares_sum_to_one(stream: list[tuple[str, int, Any]]) ->
         assert 0.0 <= now.completeness <= 1.0
         assert (now.pue.value is None) == (now.pue.reason is not None)
         assert min(now.battery.stock.values()) >= 0.0
+
+
+def test_contracts_are_matched_over_the_running_hour() -> None:
+    """In a UTC hour, a plant's surplus of one minute covers the import of another."""
+    hour = 3_600_000 - BEGIN % 3_600_000
+    begin = hour // 1000 + 1
+    figures = live(Site(SMALL, (Contract("ppa"),)))
+    for s in range(begin - 5, begin + 600):
+        watts = 600.0 if s < begin + 100 else 0.0
+        figures.observe("ppa", at(s), {"power_watts": watts})
+        small(figures, [s], 120.0, 100.0)
+        figures.figures(at(s))
+    now = figures.figures(at(begin + 600))
+    assert now.shares.contracted == pytest.approx(600 * 100 / (120 * 600), rel=0.01)
+    figures.seed(BatteryState(), at(begin + 300))
+    again = figures.figures(at(begin + 600))
+    assert again.shares.contracted == now.shares.contracted
+    small(figures, range(begin + 600, begin + 640), 120.0, 100.0)
+    assert figures.figures(at(begin + 640)).shares.contracted is None, "the plant is silent"
+
+
+def test_a_pue_below_one_is_withheld() -> None:
+    figures = live(Site(SMALL))
+    small(figures, range(20), 100.0, 120.0)
+    now = figures.figures(at(20))
+    assert (now.pue.value, now.pue.reason) == (None, "below_one")
+
+
+def test_what_was_sold_is_not_called_renewable() -> None:
+    site = Site(terms(grid=["g"], pv=["p"], it=["i"]), supply={"pv": Supply("sold")})
+    figures = live(site)
+    for s in range(20):
+        figures.observe("p", at(s), {"power_watts": 60.0})
+        small(figures, [s], 60.0, 120.0)
+    shares = figures.figures(at(20)).shares
+    assert shares.renewable == pytest.approx(0.5)
+    assert shares.renewable_claimable == 0.0
+
+
+def test_a_mesh_of_buses_has_the_same_figures() -> None:
+    """Grid in the north, PV in the south, IT on both, a tie between them."""
+    halls = Terms(
+        {
+            "grid": (Term("g", bus="north"),),
+            "pv": (Term("p", bus="south"),),
+            "it": (Term("i", bus="north"), Term("j", bus="south")),
+        },
+        buses=("north", "south"),
+        ties=(Tie("north", "south", "t"),),
+    )
+    figures = live(Site(halls))
+    for s in range(20):
+        figures.observe("p", at(s), {"power_watts": 50.0})
+        figures.observe("j", at(s), {"power_watts": 100.0})
+        figures.observe("t", at(s), {"power_watts": 50.0, "power_export_watts": 0.0})
+        small(figures, [s], 150.0, 100.0)
+    now = figures.figures(at(20))
+    assert now.sources["grid"] == pytest.approx(150.0)
+    assert now.residual_ratio == pytest.approx(0.0)
+    assert now.source_share is not None
+    assert now.source_share["pv"] == pytest.approx(0.25)
+    assert now.pue.value == pytest.approx(1.0)
+    figures.observe("t", at(60), {"power_watts": None})
+    assert "t" in figures.figures(at(95)).missing

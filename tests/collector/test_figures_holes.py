@@ -145,13 +145,13 @@ def test_a_register_alone_tells_power_and_pue() -> None:
     figures.observe("g", at(-1), {"voltage_volts": 230.0, "energy_import_watt_hours": None})
     figures.registers("g", {"energy_import_watt_hours": Register(resolution_watt_hours=1.0)})
     for s in range(0, 61, 10):
-        figures.observe("g", at(s), {"energy_import_watt_hours": 120.0 * s / 3600 // 1})
+        figures.observe("g", at(s), {"energy_import_watt_hours": 43_200.0 * s / 3600 // 1})
         figures.observe("i", at(s), {"energy_import_watt_hours": 36_000.0 * s / 3600})
     now = figures.figures(at(61))
     assert now.sinks["it"] == pytest.approx(36_000.0)
     assert now.pue.value is not None
     figures.observe("i", at(70), {"energy_import_watt_hours": 0.0})
-    figures.observe("g", at(70), {"energy_import_watt_hours": 2.0})
+    figures.observe("g", at(70), {"energy_import_watt_hours": 840.0})
     assert figures.figures(at(71)).pue.reason == "starting"
     assert figures.figures(at(71)).sinks["it"] is None
     assert figures.figures(at(100)).sinks["it"] is None

@@ -13,13 +13,17 @@ from rackwatt.collector.accounting.channels import (
     Channel,
     Tap,
     TermsLike,
+    summed,
     taps,
 )
+from rackwatt.collector.accounting.claims import match
 from rackwatt.collector.accounting.factors import SiteFactors
-from rackwatt.collector.accounting.interval import Flows, IntervalAccount, account
+from rackwatt.collector.accounting.flows import Flows, of_site
+from rackwatt.collector.accounting.interval import IntervalAccount, account_network
 from rackwatt.collector.accounting.keyfigures import Shares, shares
 from rackwatt.collector.accounting.registers import RegisterSpec
-from rackwatt.collector.accounting.vocabulary import GENERATION, LOADS, Series, total
+from rackwatt.collector.accounting.vocabulary import LOADS, Series, total
+from rackwatt.collector.live.hour import HourSoFar
 from rackwatt.collector.live.pue import WINDOW_MS, LivePue, UpsWatch, live_pue
 from rackwatt.collector.live.window import HOLD, Feed
 from rackwatt.wire.inventory import Register
@@ -38,7 +42,7 @@ STARTING_MS: Final = 30_000
 _FAST_RATIO: Final = 2
 _SECOND_MS: Final = 1000
 _CATCH_UP_MS: Final = 10_000
-_SOURCE_FLOWS: Final = frozenset({*GENERATION, "grid"})
+_HOUR_SECONDS: Final = 3600.0
 
 
 class LiveSite(Protocol):
@@ -46,7 +50,11 @@ class LiveSite(Protocol):
 
     @property
     def contracts(self) -> Sequence[Any]:
-        """Claims on the import, each with ``meter`` and ``validity.holds(time_ms)``."""
+        """Claims on the import, each with ``id``, ``meter`` and ``validity.holds(time_ms)``."""
+
+    @property
+    def supply(self) -> Mapping[str, Any]:
+        """By source, with ``attributes``: retained, sold or unissued."""
 
     def terms_at(self, time_ms: int) -> TermsLike:
         """What each role is made of, as physical meters with signs."""
@@ -121,6 +129,7 @@ class LiveFigures:
         self._feeds: dict[tuple[str, Channel], Feed] = {}
         self._specs: dict[tuple[str, str], RegisterSpec] = {}
         self._ups = UpsWatch()
+        self._hour = HourSoFar()
         self._first_ms: int | None = None
         self._now_ms = now_ms
         self._terms: TermsLike | None = None
@@ -180,9 +189,10 @@ class LiveFigures:
         instant = self._instant(terms, newest, now_ms)
         self._advance(terms, instant)
         watts = [(tap, _fresh(feed, instant, now_ms)) for tap, feed in terms]
-        flows = _flows(watts)
+        flows = self._site_flows(watts)
         missing = sorted({tap.device for tap, value in watts if value is None})
-        result = self._book(flows, 1.0 / 3600.0, instant)
+        moment = [(tap, _times(value, 1.0 / _HOUR_SECONDS)) for tap, value in watts]
+        result = self._book(moment, instant)
         known = sum(value is not None for _, value in watts)
         return Figures(
             instant_ms=instant,
@@ -239,27 +249,34 @@ class LiveFigures:
 
     # --- energy --------------------------------------------------------------------------------
 
-    def _book(self, flows: Flows, factor: float, instant: int) -> IntervalAccount:
-        """Book powers as the energies of a moment."""
-        scaled = Flows(
-            {name: _times(value, factor) for name, value in flows.sources.items()},
-            {name: _times(value, factor) for name, value in flows.sinks.items()},
-            _times(flows.charge, factor),
-            _times(flows.discharge, factor),
-        )
-        return account(scaled, self._state, self._parameters, self._factors.at(instant))
+    def _buses(self) -> Sequence[str]:
+        return () if self._terms is None else self._terms.buses
+
+    def _site_flows(self, terms: Sequence[tuple[Tap, float | None]]) -> Flows:
+        """Sum terms up to the flows of the whole site."""
+        nodes, _ = summed(terms, self._buses())
+        return of_site(list(nodes.values()))
+
+    def _book(self, terms: Sequence[tuple[Tap, float | None]], instant: int) -> IntervalAccount:
+        """Book energies as the ledger does."""
+        nodes, ties = summed(terms, self._buses())
+        factors = self._factors.at(instant)
+        return account_network(nodes, ties, self._state, self._parameters, factors)
 
     def _advance(self, terms: Sequence[tuple[Tap, Feed | None]], instant: int) -> None:
-        """Move the battery's state up to an instant, second by second."""
+        """Move the battery's state up to an instant, second by second, and the running hour."""
         # What lies before the readings that are here cannot be followed.
         first = instant if self._first_ms is None else max(self._first_ms, instant - KEEP_MS)
         at = first if self._state_ms is None else max(self._state_ms, first)
-        factors = self._factors.at(instant)
         while at < instant:
             step = _SECOND_MS if instant - at <= 3 * _CATCH_UP_MS else _CATCH_UP_MS
             end = min(at + step, instant)
-            flows = _flows([(tap, _estimate(feed, at, end)) for tap, feed in terms])
-            self._state = account(flows, self._state, self._parameters, factors).battery
+            found = [(tap, _estimate(feed, at, end)) for tap, feed in terms]
+            booked = self._book(found, instant)
+            self._state = booked.battery
+            claims = {name: _estimate(feed, at, end) for name, feed in self._plants(instant)}
+            imported = total(_times(v, tap.sign) for tap, v in found if tap.flow == "grid")
+            self._hour.add(at, end, claims, imported, booked.boundary)
             at = end
         self._state_ms = at
 
@@ -278,19 +295,32 @@ class LiveFigures:
 
     def _shares(self, flows: Flows, result: IntervalAccount, instant: int) -> Shares:
         ratio = self._factors.at(instant).grid_carbon_free_ratio
-        claimed = self._claimed(instant)
-        imported = flows.sources.get("grid", 0.0)
-        inside = _times(result.boundary, 3600.0)
-        contracted = None
-        if claimed is not None and imported is not None and inside is not None and inside > 0.0:
-            contracted = min(claimed, imported) / inside
-        return shares(result.shares, ratio, contracted)
+        sold = {source: supply.attributes for source, supply in self._site.supply.items()}
+        found = shares(result.shares, ratio, self._contracted(flows, result, instant), sold)
+        if result.shares is None or not result.load:
+            return found
+        # What of the grid's energy in the battery is carbon-free was settled when it was imported.
+        free = _times(result.carbon_free, 1.0 / result.load)
+        return replace(found, carbon_free=free, carbon=None if free is None else 1.0 - free)
 
-    def _claimed(self, instant: int) -> float | None:
-        """Power that contracts claim of the import; surplus claims are matched by nothing."""
-        meters = {c.meter for c in self._site.contracts if c.validity.holds(instant)}
-        feeds = [self._feeds.get((meter, FORWARD)) for meter in sorted(meters)]
-        return total(None if feed is None else feed.watts(instant) for feed in feeds)
+    def _contracted(self, flows: Flows, result: IntervalAccount, instant: int) -> float | None:
+        """Matched claims as a part of ``E_DC``, over the running hour; at first of the moment."""
+        claims = {
+            name: None if feed is None else feed.watts(instant)
+            for name, feed in self._plants(instant)
+        }
+        known = {name: watts for name, watts in claims.items() if watts is not None}
+        imported = flows.sources.get("grid", 0.0)
+        inside = _times(result.boundary, _HOUR_SECONDS)
+        if len(known) < len(claims) or imported is None or inside is None or inside <= 0.0:
+            return None
+        share = self._hour.share
+        return match(known, imported).total / inside if share is None else share
+
+    def _plants(self, instant: int) -> list[tuple[str, Feed | None]]:
+        """The meter of each contract that holds."""
+        holding = (c for c in self._site.contracts if c.validity.holds(instant))
+        return [(c.id, self._feeds.get((c.meter, FORWARD))) for c in holding]
 
 
 def _fresh(feed: Feed | None, instant: int, now_ms: int) -> float | None:
@@ -306,30 +336,15 @@ def _estimate(feed: Feed | None, start_ms: int, end_ms: int) -> float | None:
     return None if feed is None else feed.estimate(start_ms, end_ms)
 
 
-def _flows(terms: Sequence[tuple[Tap, float | None]]) -> Flows:
-    """Sum terms up to flows."""
-    parts: dict[str, list[float | None]] = {}
-    for tap, value in terms:
-        parts.setdefault(tap.flow, []).append(_times(value, tap.sign))
-    sums = {flow: total(values) for flow, values in parts.items()}
-    charge, discharge = sums.pop("charge", 0.0), sums.pop("discharge", 0.0)
-    return Flows(
-        {name: amount for name, amount in sums.items() if name in _SOURCE_FLOWS},
-        {name: amount for name, amount in sums.items() if name not in _SOURCE_FLOWS},
-        charge,
-        discharge,
-    )
-
-
 def _sources(flows: Flows, result: IntervalAccount) -> dict[str, float | None]:
-    unknown = None if result.residual is None else result.unknown * 3600.0
+    unknown = None if result.residual is None else result.unknown * _HOUR_SECONDS
     return {**flows.sources, "battery": flows.discharge, "unknown": unknown}
 
 
 def _sinks(flows: Flows, result: IntervalAccount) -> dict[str, float | None]:
     """Sinks for people: a difference of meters that dips below 0 shows as 0."""
     shown = {name: None if v is None else max(v, 0.0) for name, v in flows.sinks.items()}
-    unmetered = None if result.residual is None else result.unmetered * 3600.0
+    unmetered = None if result.residual is None else result.unmetered * _HOUR_SECONDS
     return {**shown, "charge": flows.charge, "unmetered": unmetered}
 
 

@@ -23,6 +23,7 @@ PATIENCE_MS: Final = 15_000
 """A term may be this late before the PUE is unknown for its sake."""
 
 _RECHARGED: Final = 0.005
+_ROUNDING: Final = 1e-9
 _LONGEST_RECHARGE_MS: Final = 4 * 3_600_000
 _FLOWS: Final = frozenset({*GENERATION, "grid", "export", "campus", "charge", "discharge", "it"})
 
@@ -37,7 +38,9 @@ class LivePue:
         window: The longest span it is formed over.
         since_ms: Where its span begins.
         until_ms: Where it ends: the newest instant that all terms cover.
-        reason: ``starting``, ``ups_on_battery``, ``missing:<meters>`` or ``no_it_load``.
+        reason: ``starting``, ``ups_on_battery``, ``missing:<meters>``, ``no_it_load`` or
+            ``below_one``: meters contradict each other, for no data center takes in less than its
+            IT.
     """
 
     value: float | None
@@ -126,7 +129,10 @@ def live_pue(
     if sums["it"] <= 0.0:
         return LivePue(None, category, start, end, "no_it_load")
     ratio = ratio_of_sums([(_inside(sums, parameters), sums["it"])])
-    return LivePue(ratio.value, category, start, end)
+    value = ratio.value
+    if value is not None and value < 1.0:
+        value = 1.0 if value > 1.0 - _ROUNDING else None
+    return LivePue(value, category, start, end, None if value else "below_one")
 
 
 def _inside(sums: Mapping[str, float], parameters: BatteryParameters) -> float | None:
