@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 from e2e.whole import Key, Whole, wait_for
 
-from rackwatt.collector.store import measurements, read
+from rackwatt.collector.store import StoredRow, measurements, read
+from rackwatt.collector.store.read import store_directories
 from rackwatt.twin.truth import lines, true_pue
+from rackwatt.wire.readings import KINDS
 
 pytestmark = pytest.mark.e2e
 
@@ -36,12 +38,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
 
 
 def stored(folder: Path) -> dict[Key, float]:
-    """Every number in the embedded store."""
+    """Every reading in the embedded store."""
     directory = folder / "collector" / "store"
     found: dict[Key, float] = {}
     kinds = measurements(directory)
     assert "power" in kinds
-    for kind in kinds:
+    for kind in kinds.keys() & set(KINDS):
         for row in read(directory, kind):
             for name, value in row.fields.items():
                 if isinstance(value, float):
@@ -181,6 +183,29 @@ def test_a_second_supervisor_is_refused(whole: Whole) -> None:
     assert "in use by another 'rackwatt up'" in refused.stderr
     assert "--data" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_closed_minutes_are_copied_and_readings_rolled_up(whole: Whole) -> None:
+    """The ledger's rows, and minutes of readings, are in the store soon after their minute."""
+    folders = store_directories(whole.folder)
+    wait_for("a minute's balance", lambda: _known_minutes(folders), 200)
+    wait_for("minutes of power", lambda: list(read(folders, "power_1m")), 60)
+    with contextlib.closing(sqlite3.connect(whole.folder / "accountant" / "ledger.db")) as db:
+        latest = "SELECT row FROM journal WHERE kind = 'interval' AND start_ms = ? ORDER BY seq"
+        first = _known_minutes(folders)[0]
+        texts = db.execute(latest, (first.time_ms,)).fetchall()
+    booked = [json.loads(text)["load"] for (text,) in texts]
+    assert first.fields["load_watt_hours"] in booked
+    origins = [row for row in read(folders, "energy_balance") if row.time_ms == first.time_ms]
+    parts = [row.fields.get("energy_watt_hours", 0.0) for row in origins]
+    assert math.fsum(map(float, parts)) == pytest.approx(first.fields["load_watt_hours"])
+    assert whole.value("rackwatt_ledger_copy_up") == 1
+
+
+def _known_minutes(folders: list[Path]) -> list[StoredRow]:
+    """Minutes whose load is known: the first one is not complete."""
+    rows = read(folders, "site_figures")
+    return [row for row in rows if row.fields["load_watt_hours_known"] == 1.0]
 
 
 def test_kills_lose_nothing(whole: Whole) -> None:

@@ -8,7 +8,7 @@ import pytest
 from e2e.whole import Key, Whole, wait_for
 
 from rackwatt.wire.readings import FIELDS
-from servers.fixtures import InfluxBucket
+from servers.fixtures import InfluxBucket, InfluxDB
 
 pytestmark = pytest.mark.e2e
 
@@ -26,7 +26,10 @@ def in_influx(bucket: InfluxBucket) -> dict[Key, float]:
     return found
 
 
-def test_influxdb_holds_what_was_sent(influx_bucket: InfluxBucket, tmp_path: Path) -> None:
+def test_influxdb_holds_what_was_sent(
+    influxdb: InfluxDB, influx_bucket: InfluxBucket, tmp_path: Path
+) -> None:
+    rollups = influxdb.create_bucket(f"{influx_bucket.bucket}-rollups")
     token = tmp_path / "token"
     token.write_text(influx_bucket.token, encoding="utf-8")
     token.chmod(0o600)
@@ -34,6 +37,7 @@ def test_influxdb_holds_what_was_sent(influx_bucket: InfluxBucket, tmp_path: Pat
         tmp_path / "data",
         *("--influx", influx_bucket.url, "--influx-org", influx_bucket.org),
         *("--influx-bucket", influx_bucket.bucket, "--influx-token-file", str(token)),
+        *("--influx-rollups-bucket", rollups.bucket),
     )
     try:
         whole.start()
@@ -42,6 +46,10 @@ def test_influxdb_holds_what_was_sent(influx_bucket: InfluxBucket, tmp_path: Pat
             "stored points", lambda: (whole.value("rackwatt_store_points_total") or 0) > 800, 60
         )
         assert whole.value("rackwatt_store_up") == 1
+        wait_for(
+            "a minute's balance", lambda: rollups.count("energy_balance", "energy_watt_hours"), 200
+        )
+        wait_for("minutes of power", lambda: rollups.count("power_1m", "power_watts"), 90)
         assert whole.stop(signal.SIGTERM) == 0
         assert whole.nothing_left()
         sent = whole.sent()
@@ -55,6 +63,15 @@ def test_influxdb_holds_what_was_sent(influx_bucket: InfluxBucket, tmp_path: Pat
     assert len(rows) > 300
     assert {(device, time) for device, _, time in kept} == rows
     assert kept == sent
+    query = (
+        "SELECT sum(energy_watt_hours) FROM energy_balance WHERE energy_watt_hours_known = 1"
+        " GROUP BY time(1m) fill(none)"
+    )
+    loads = "SELECT load_watt_hours FROM site_figures WHERE load_watt_hours_known = 1"
+    summed = {row["time"]: row["sum"] for row in rollups.query_influxql(query)}
+    figures = {row["time"]: row["load_watt_hours"] for row in rollups.query_influxql(loads)}
+    assert summed
+    assert summed == pytest.approx({time: figures[time] for time in summed})
 
 
 def test_a_missing_token_is_named(tmp_path: Path) -> None:
