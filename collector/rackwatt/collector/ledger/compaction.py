@@ -25,7 +25,7 @@ from rackwatt.collector.ledger.months import OUTBOX_RETENTION_MS
 from rackwatt.collector.ledger.records import RETENTION_MS
 
 _MARGIN_MS: Final = 7 * DAY_MS
-_DELETED: Final = "deleted"
+DELETED: Final = "deleted"
 """Inputs of days before it are gone but for their edges."""
 _SERIES: Final = "deleted_series"
 """The last series that was cleared of the day that begins there."""
@@ -48,7 +48,7 @@ class Compaction:
     @property
     def deleted_ms(self) -> int:
         """Before that, inputs are gone but for the edges of days."""
-        return self._meta.get(_DELETED) or 0
+        return self._meta.get(DELETED) or 0
 
     def due(self, now_ms: int, zone: ZoneInfo, retention_ms: int) -> bool:
         """Move on what is compacted; say whether there is something to delete."""
@@ -72,7 +72,7 @@ class Compaction:
         while deleted < budget and (day := self._next_day(zone)) is not None:
             series = self._next_series()
             if series is None:
-                self._meta.set(_DELETED, day[1])
+                self._meta.set(DELETED, day[1])
                 self._meta.set(_SERIES, 0)
                 continue
             cleared, complete = self._clear(series, *day, budget - deleted)
@@ -85,7 +85,7 @@ class Compaction:
         compacted, first = self._meta.get(COMPACTED), self._meta.get(FIRST)
         if compacted is None or first is None:
             return None
-        start = self._meta.get(_DELETED)
+        start = self._meta.get(DELETED)
         start = _day(first, zone) if start is None else start
         end = _next_midnight(start, zone)
         return (start, end) if end <= compacted - DAY_MS else None

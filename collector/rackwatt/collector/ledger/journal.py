@@ -107,13 +107,18 @@ def _flows(data: Mapping[str, Any]) -> Flows:
     return Flows(data["sources"], data["sinks"], data["charge"], data["discharge"])
 
 
-def _bus(flows: Flows, result: BusAccount) -> dict[str, Any]:
-    """Return what a row says of one of several buses."""
+def _flow_part(flows: Flows) -> dict[str, Any]:
     return {
         "sources": dict(flows.sources),
         "sinks": dict(flows.sinks),
         "charge": flows.charge,
         "discharge": flows.discharge,
+    }
+
+
+def _bus(flows: Flows, result: BusAccount) -> dict[str, Any]:
+    """Return what a row says of one of several buses."""
+    return _flow_part(flows) | {
         "load": result.load,
         "shares": None if result.shares is None else dict(result.shares),
         "intensity": dict(result.intensity),
@@ -123,27 +128,29 @@ def _bus(flows: Flows, result: BusAccount) -> dict[str, Any]:
     }
 
 
-def row_of(booking: Booking, account: IntervalAccount) -> dict[str, Any]:
-    """Return the row of an interval, ready for :func:`canonical`."""
-    flows, battery = booking.flows, account.battery
-    return {
-        "sources": dict(flows.sources),
-        "sinks": dict(flows.sinks),
-        "charge": flows.charge,
-        "discharge": flows.discharge,
+def booked_part(booking: Booking) -> dict[str, Any]:
+    """Return the part of a row that says what it was booked from, buses apart."""
+    return _flow_part(booking.flows) | {
         "measured_stock": booking.measured_stock,
         "completeness": booking.completeness,
         "metering": sorted(booking.flags),
         "pue_category": booking.pue_category,
         "claims": dict(booking.claims),
-        "buses": {bus: _bus(own, account.buses[bus]) for bus, own in (booking.nodes or {}).items()},
         "ties": [[tie.source, tie.target, tie.watt_hours] for tie in booking.ties],
+        "residual_uncertainty": booking.residual_uncertainty,
+    }
+
+
+def row_of(booking: Booking, account: IntervalAccount) -> dict[str, Any]:
+    """Return the row of an interval, ready for :func:`canonical`."""
+    battery = account.battery
+    return booked_part(booking) | {
+        "buses": {bus: _bus(own, account.buses[bus]) for bus, own in (booking.nodes or {}).items()},
         "load": account.load,
         "it": account.it,
         "boundary": account.boundary,
         "residual": account.residual,
         "residual_ratio": account.residual_ratio,
-        "residual_uncertainty": booking.residual_uncertainty,
         "unmetered": account.unmetered,
         "unknown": account.unknown,
         "beyond": account.beyond,
