@@ -9,6 +9,7 @@ import is surplus, which is reported and not carried to another hour.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
+from typing import Final
 
 from rackwatt.collector.accounting.vocabulary import HOUR_MS, total
 
@@ -26,6 +27,10 @@ class Match:
     matched: Mapping[str, float]
     total: float
     surplus: float
+
+
+NO_CLAIMS: Final = Match({}, 0.0, 0.0)
+"""Without contracts nothing is matched, whatever the import."""
 
 
 def match(claims: Mapping[str, float], imported: float) -> Match:
@@ -51,7 +56,7 @@ class HourMatch:
     """One UTC hour's claims and import.
 
     Attributes:
-        match: ``None`` if a claim or the import is unknown somewhere in the hour.
+        match: ``None`` if a claim, or the import that it is on, is unknown somewhere in the hour.
         imported: The hour's import, Wh; ``None`` if unknown.
     """
 
@@ -64,6 +69,8 @@ class HourMatch:
         Args:
             imported: Import in this part, Wh.
         """
+        if self.match is not None and not self.match.matched:
+            return self.match
         if self.match is None or self.imported is None or imported is None:
             return None
         part = max(imported, 0.0) / self.imported if self.imported > 0.0 else 0.0
@@ -94,6 +101,8 @@ def match_hour(
         if amount is None:
             return HourMatch(None, imported)
         sums[name] = amount
+    if not sums:
+        return HourMatch(NO_CLAIMS, imported)
     return HourMatch(None if imported is None else match(sums, imported), imported)
 
 

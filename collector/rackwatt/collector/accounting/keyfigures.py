@@ -146,6 +146,40 @@ def cue(carbon_grams: float | None, it_watt_hours: float | None) -> float | None
     return carbon_grams / it_watt_hours
 
 
+def wue(water_liters: float | None, it_watt_hours: float | None) -> float | None:
+    """Return the water usage effectiveness, L per kWh of IT; the EU label takes fresh water."""
+    if water_liters is None or not it_watt_hours:
+        return None
+    return water_liters * 1000.0 / it_watt_hours
+
+
+def erf(reused_watt_hours: float | None, boundary_watt_hours: float | None) -> float | None:
+    """Return the energy reuse factor: heat used outside the data center over ``E_DC``."""
+    if reused_watt_hours is None or not boundary_watt_hours:
+        return None
+    return reused_watt_hours / boundary_watt_hours
+
+
+def ref(
+    own: float | None, covered: float | None, grid: float | None, boundary: float | None
+) -> float | None:
+    """Return the renewable energy factor, 0..1.
+
+    Exported energy is in none of the terms, and sold output not in the first.
+
+    Args:
+        own: The data center's consumption that traces back to own PV, wind and hydro whose
+            attributes the site retains, Wh.
+        covered: Import covered by contracts and retired certificates, Wh.
+        grid: The data center's consumption that traces back to the grid, Wh: claims count up to it,
+            for the rest of the import went elsewhere.
+        boundary: ``E_DC``, Wh.
+    """
+    if own is None or covered is None or grid is None or not boundary:
+        return None
+    return min((own + min(covered, grid)) / boundary, 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Shares:
     """Shares of the data center's consumption, 0..1; ``None`` = unknown.

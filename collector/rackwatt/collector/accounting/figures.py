@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of a period, each with the part of the period that it covers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from rackwatt.collector.accounting.keyfigures import SIGNED_COVERAGE, Shares
+from rackwatt.collector.accounting.market import Market
+from rackwatt.collector.accounting.vocabulary import SERIES, Series
+
+_SINK_NAMES: Final = {"campus": "campus", "export": "grid_export"}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure.
+
+    Attributes:
+        value: ``None`` if it is unknown, or known for too little of the period.
+        coverage: Part of the period in which all its terms are known, 0..1.
+        known: What it is over just that part, however little; ``None`` if that is nothing.
+    """
+
+    value: float | None
+    coverage: float
+    known: float | None
+
+    @property
+    def signable(self) -> bool:
+        """Whether it is known for enough of the period to be signed."""
+        return self.value is not None and self.coverage >= SIGNED_COVERAGE
+
+
+def figure(value: float | None, coverage: float, minimum: float) -> Figure:
+    """Return a figure, its value withheld below a minimum of coverage."""
+    return Figure(value if coverage >= minimum else None, coverage, value)
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodPue:
+    """The PUE of a period.
+
+    Attributes:
+        value: ``None`` with a reason.
+        external: With the battery outside of the boundary.
+        category: 1 = IT metered at the UPS output, 2 = PDU output, 3 = IT equipment input; the
+            weakest there is; ``None`` if a meter does not say where it sits.
+        interim: The period is shorter than a year.
+        coverage: Part of the period in which both terms are known, 0..1.
+        reason: ``ups_on_battery``, ``coverage`` or ``no_it_load``; ``None`` with a value.
+        uncertainty: Expanded, k = 2; ``None`` if it cannot be said.
+    """
+
+    value: float | None
+    external: float | None
+    category: int | None
+    interim: bool
+    coverage: float
+    reason: str | None
+    uncertainty: float | None
+
+    @property
+    def signable(self) -> bool:
+        """Whether it is known for enough of the period to be signed."""
+        return self.value is not None and self.coverage >= SIGNED_COVERAGE
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodFigures:
+    """All figures of a period. Energies in Wh, masses in g, intensities in g/kWh.
+
+    Attributes:
+        start_ms: Where the period begins, ms since 1970 UTC.
+        end_ms: Where it ends.
+        intervals: How many intervals it holds.
+        restated: How many of them are in a later revision than their first.
+        completeness: Known part of the flows, 0..1; what was never booked counts as unknown.
+        flags: In how many intervals each flag stands.
+        sources: By name: what its meters say.
+        sinks: By name.
+        charge: Into the battery.
+        discharge: Out of it.
+        stock_change: Change of what it holds.
+        load: The data center's consumption.
+        it: Its IT's.
+        boundary: ``E_DC``.
+        unmetered: Residuals as a sink.
+        unknown: Residuals as a source.
+        beyond: Discharge that the stock did not hold.
+        residual: Sum of the signed residuals.
+        residual_ratio: The same over the sources.
+        residual_month_flag: It is beyond the site's limit, and a day or more is in.
+        pue: The PUE and what belongs to it.
+        shares: Of the data center's consumption.
+        shares_coverage: Part of the period in which the origins are known.
+        origins: The consumption by origin.
+        carbon: Mass of the consumption by series.
+        intensity: Its intensity by series.
+        cue: kg CO2e per kWh of IT by series.
+        scope_1: Mass by what the genset burnt.
+        scope_2_location: Mass, location-based.
+        scope_2_market: Mass, market-based, under the standard in force.
+        scope_2_proposed: Mass, market-based, matched hour by hour as proposed; never signed.
+        market: What the market-based mass is made of; its note says ``no residual mix available``.
+        ref: Renewable energy factor.
+        erf: Energy reuse factor.
+        wue: Water usage effectiveness, L/kWh.
+        cfe_ratio: Hourly carbon-free energy score.
+        matched: Import that contracts cover.
+        surplus: What contracts gave beyond the import.
+        matched_by_contract: The first by contract.
+        export_ratio: Export over own production.
+        export_cap_ratio: What the law allows of it.
+    """
+
+    start_ms: int
+    end_ms: int
+    intervals: int
+    restated: int
+    completeness: float | None
+    flags: Mapping[str, int]
+    sources: Mapping[str, Figure]
+    sinks: Mapping[str, Figure]
+    charge: Figure
+    discharge: Figure
+    stock_change: Figure
+    load: Figure
+    it: Figure
+    boundary: Figure
+    unmetered: Figure
+    unknown: Figure
+    beyond: Figure
+    residual: Figure
+    residual_ratio: Figure
+    residual_month_flag: bool
+    pue: PeriodPue
+    shares: Shares
+    shares_coverage: float
+    origins: Mapping[str, Figure]
+    carbon: Mapping[Series, Figure]
+    intensity: Mapping[Series, Figure]
+    cue: Mapping[Series, Figure]
+    scope_1: Figure
+    scope_2_location: Figure
+    scope_2_market: Figure
+    scope_2_proposed: Figure
+    market: Market
+    ref: Figure
+    erf: Figure
+    wue: Figure
+    cfe_ratio: Figure
+    matched: Figure
+    surplus: Figure
+    matched_by_contract: Mapping[str, float]
+    export_ratio: Figure
+    export_cap_ratio: float | None
+
+    @property
+    def signable(self) -> bool:
+        """Whether enough of the period is known for its figures to be signed."""
+        signed = (self.load, self.boundary, self.it, self.scope_2_location, self.scope_2_market)
+        return (
+            self.pue.signable
+            and self.shares_coverage >= SIGNED_COVERAGE
+            and all(one.signable for one in signed)
+        )
+
+    def flat(self) -> dict[str, float | None]:
+        """Return every number under a name that ends in its unit; ``None`` = unknown."""
+        shares = self.shares
+        return {
+            **self._energies(),
+            **self._masses(),
+            "pue_ratio": self.pue.value,
+            "pue_external_ratio": self.pue.external,
+            "pue_uncertainty_ratio": self.pue.uncertainty,
+            "pue_coverage_ratio": self.pue.coverage,
+            "pue_category": self.pue.category,
+            "renewable_share_ratio": shares.renewable,
+            "renewable_claimable_share_ratio": shares.renewable_claimable,
+            "grid_share_ratio": shares.grid,
+            "on_site_share_ratio": shares.on_site,
+            "carbon_free_share_ratio": shares.carbon_free,
+            "carbon_share_ratio": shares.carbon,
+            "contracted_share_ratio": shares.contracted,
+            "unknown_share_ratio": shares.unknown,
+            "shares_coverage_ratio": self.shares_coverage,
+            "renewable_energy_factor_ratio": self.ref.value,
+            "energy_reuse_factor_ratio": self.erf.value,
+            "water_usage_effectiveness_liters_per_kilowatt_hour": self.wue.value,
+            "carbon_free_energy_score_ratio": self.cfe_ratio.value,
+            "export_ratio": self.export_ratio.value,
+            "residual_ratio": self.residual_ratio.value,
+            "completeness_ratio": self.completeness,
+            "restated_intervals": float(self.restated),
+        }
+
+    def _energies(self) -> dict[str, float | None]:
+        found: dict[str, float | None] = {}
+        for name, one in self.sources.items():
+            found[f"source_{name}_watt_hours"] = one.value
+        for name, one in self.sinks.items():
+            found[f"{_SINK_NAMES.get(name, f'load_{name}')}_watt_hours"] = one.value
+        for name, one in self.origins.items():
+            found[f"origin_{name}_watt_hours"] = one.value
+        plain = {
+            "battery_charge": self.charge,
+            "battery_discharge": self.discharge,
+            "battery_stock_change": self.stock_change,
+            "load": self.load,
+            "boundary": self.boundary,
+            "unmetered": self.unmetered,
+            "unknown": self.unknown,
+            "beyond_stock": self.beyond,
+            "residual": self.residual,
+            "matched": self.matched,
+            "surplus": self.surplus,
+        }
+        return found | {f"{name}_watt_hours": one.value for name, one in plain.items()}
+
+    def _masses(self) -> dict[str, float | None]:
+        found: dict[str, float | None] = {}
+        for series in SERIES:
+            found[f"carbon_{series}_grams"] = self.carbon[series].value
+            found[f"carbon_intensity_{series}_grams_per_kilowatt_hour"] = self.intensity[
+                series
+            ].value
+            found[f"carbon_usage_{series}_kilograms_per_kilowatt_hour"] = self.cue[series].value
+        return found | {
+            "scope_1_grams": self.scope_1.value,
+            "scope_2_location_grams": self.scope_2_location.value,
+            "scope_2_market_grams": self.scope_2_market.value,
+            "scope_2_market_proposed_grams": self.scope_2_proposed.value,
+        }
