@@ -94,11 +94,12 @@ class Ledger(Books):
         super().__init__(db)
         self._inputs = Inputs(db, partial(cadence_ms, site), Children(site))
         self._intake = Intake(self._meta, self._inputs, self._held, self._dirty, self._journal)
+        self._metered = Metered(site, self._inputs, battery)
         self._closer = Closer(
             db,
             self._journal,
             self._dirty,
-            Metered(site, self._inputs, battery),
+            self._metered,
             Rules(factors, battery, initial_watt_hours),
         )
         self._decisions = Decisions(
@@ -114,6 +115,11 @@ class Ledger(Books):
     def counters(self) -> Counters:
         """The counters below the meters."""
         return self._counters
+
+    @property
+    def metered(self) -> Metered:
+        """What its inputs measured, for who attributes it."""
+        return self._metered
 
     def attribute(self, attributor: Attributor) -> None:
         """Attribute the quarter hours that close from now on, or change."""

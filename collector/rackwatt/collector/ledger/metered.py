@@ -72,6 +72,18 @@ class Metered:
         spans = enumerate(pairwise(boundaries))
         return [self._booking(span, at, start, end) for at, (start, end) in spans], span.events
 
+    def taps(self, terms: TermsLike) -> tuple[Tap, ...]:
+        """Return the physical terms of all flows."""
+        return self._taps(terms)
+
+    def energies(self, tap: Tap, boundaries: Sequence[int]) -> Sequence[Energy]:
+        """Return the energy of each interval between boundaries, of one meter."""
+        return self._meter(tap, boundaries)[0].energies
+
+    def knows(self, device: str) -> bool:
+        """Whether a device has ever said what it draws."""
+        return any(self._inputs.knows(device, f) for f in (FORWARD.power, FORWARD.energy))
+
     def _booking(self, span: Span, index: int, start: int, end: int) -> Booking:
         terms = self._site.terms_at(start)
         if terms is not span.terms:
