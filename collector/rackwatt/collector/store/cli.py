@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -22,7 +22,6 @@ from rackwatt.collector.store.dump import (
     dump_influx,
     write_dump,
 )
-from rackwatt.collector.store.http import InfluxHttp
 from rackwatt.collector.store.open import (
     DEFAULT_ORG,
     RAW_BUCKET,
@@ -35,6 +34,9 @@ from rackwatt.collector.store.read import measurements, store_directories
 from rackwatt.collector.store.setup import RAW_SECONDS, Plan, set_up
 from rackwatt.wire.config import nearest, parse_duration
 from rackwatt.wire.readings import KINDS
+
+if TYPE_CHECKING:
+    from rackwatt.collector.store.http import InfluxHttp
 
 store_app = typer.Typer(
     help="Set up InfluxDB, and look into a store.",
@@ -72,7 +74,9 @@ def _fail(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _connect(url: str, org: str, token_file: Path | None) -> InfluxHttp:
+def _connect(url: str, org: str, token_file: Path | None) -> "InfluxHttp":
+    from rackwatt.collector.store.http import InfluxHttp
+
     try:
         return InfluxHttp(http_url("--influx", url), org, read_token(token_file))
     except (TokenError, UsageProblem) as error:

@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
-from rackwatt.collector.store.http import InfluxHttp
 from rackwatt.collector.store.influxql import devices_in, identifier, names_in, rows_of_span
 from rackwatt.collector.store.read import Directories, StoredRow, measurements, read
+
+if TYPE_CHECKING:
+    from rackwatt.collector.store.http import InfluxHttp
 
 Format = Literal["csv", "jsonl"]
 
@@ -45,7 +47,7 @@ def dump_embedded(directory: Directories, selection: Selection) -> Dump | None:
     return Dump(sorted(columns[0]), sorted(columns[1]), rows)
 
 
-def dump_influx(server: InfluxHttp, bucket: str, selection: Selection) -> Dump | None:
+def dump_influx(server: "InfluxHttp", bucket: str, selection: Selection) -> Dump | None:
     """From InfluxDB by InfluxQL, series by series; None when the measurement is unknown there.
 
     Raises:

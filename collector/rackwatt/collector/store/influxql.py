@@ -2,13 +2,16 @@
 """InfluxQL as we ask it: a measurement's rows in a span of time, series by series."""
 
 from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
-from rackwatt.collector.store.http import InfluxHttp
 from rackwatt.collector.store.read import StoredRow
+
+if TYPE_CHECKING:
+    from rackwatt.collector.store.http import InfluxHttp
 
 
 def rows_of_span(
-    server: InfluxHttp,
+    server: "InfluxHttp",
     bucket: str,
     measurement: str,
     span: tuple[int | None, int | None],
@@ -49,7 +52,7 @@ def rows_of_span(
             yield StoredRow(int(time_ms), tags, fields)
 
 
-def names_in(server: InfluxHttp, bucket: str, statement: str) -> list[str]:
+def names_in(server: "InfluxHttp", bucket: str, statement: str) -> list[str]:
     """The first column of a SHOW statement, sorted."""
     return sorted(
         {str(row[0]) for series in server.query(bucket, statement) for row in series["values"]}

@@ -5,11 +5,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rackwatt.collector.store.base import StoreRefused
-from rackwatt.collector.store.http import InfluxHttp
 from rackwatt.collector.store.open import RAW_BUCKET, ROLLUPS_BUCKET
+
+if TYPE_CHECKING:
+    from rackwatt.collector.store.http import InfluxHttp
 
 RAW_SECONDS: Final = 30 * 86_400
 """How long raw readings stay by default: a month, and the ledger keeps what it needs longer."""
@@ -29,7 +31,7 @@ class Plan:
     rollups_seconds: int = 0
 
 
-def set_up(server: InfluxHttp, plan: Plan, say: Callable[[str], None]) -> None:
+def set_up(server: "InfluxHttp", plan: Plan, say: Callable[[str], None]) -> None:
     """Make what is missing, correct what differs, leave the rest, and say which.
 
     The server must have been initialised, and the token must be allowed to make buckets and
@@ -62,7 +64,7 @@ def set_up(server: InfluxHttp, plan: Plan, say: Callable[[str], None]) -> None:
         _token(server, org_id, sorted(buckets.values()), (action, rights), path, say)
 
 
-def _organization(server: InfluxHttp) -> str:
+def _organization(server: "InfluxHttp") -> str:
     # The filter answers 404 for an unknown name: say which one it was.
     found = server.call("GET", "/api/v2/orgs", query={"limit": "100"}).get("orgs", [])
     for org in found:
@@ -73,7 +75,7 @@ def _organization(server: InfluxHttp) -> str:
 
 
 def _bucket(
-    server: InfluxHttp, org_id: str, name: str, seconds: int, say: Callable[[str], None]
+    server: "InfluxHttp", org_id: str, name: str, seconds: int, say: Callable[[str], None]
 ) -> str:
     rules = [
         {
@@ -110,7 +112,9 @@ def _shard_seconds(seconds: int) -> int:
     return 86_400 if seconds and seconds <= 183 * 86_400 else 7 * 86_400
 
 
-def _found(server: InfluxHttp, path: str, query: dict[str, str], key: str) -> list[dict[str, Any]]:
+def _found(
+    server: "InfluxHttp", path: str, query: dict[str, str], key: str
+) -> list[dict[str, Any]]:
     try:
         answer = server.call("GET", path, query=query)
     except StoreRefused as error:
@@ -127,7 +131,7 @@ def _span(seconds: int) -> str:
 
 
 def _mapping(
-    server: InfluxHttp, org_id: str, name: str, bucket_id: str, say: Callable[[str], None]
+    server: "InfluxHttp", org_id: str, name: str, bucket_id: str, say: Callable[[str], None]
 ) -> None:
     """Let InfluxQL reach the bucket as a database of its name, by an explicit mapping.
 
@@ -154,7 +158,7 @@ def _mapping(
 
 
 def _token(
-    server: InfluxHttp,
+    server: "InfluxHttp",
     org_id: str,
     buckets: list[str],
     purpose: tuple[str, tuple[str, ...]],
@@ -186,7 +190,7 @@ def _token(
     _mention_old(server, org_id, action, str(made["id"]), say)
 
 
-def _serves(server: InfluxHttp, path: Path, rights: tuple[str, ...], buckets: list[str]) -> bool:
+def _serves(server: "InfluxHttp", path: Path, rights: tuple[str, ...], buckets: list[str]) -> bool:
     """Whether the token in the file is active, and has these rights to all buckets."""
     token = path.read_text(encoding="utf-8").strip()
     listed = server.call("GET", "/api/v2/authorizations").get("authorizations", [])
@@ -201,7 +205,7 @@ def _serves(server: InfluxHttp, path: Path, rights: tuple[str, ...], buckets: li
 
 
 def _mention_old(
-    server: InfluxHttp, org_id: str, action: str, new_id: str, say: Callable[[str], None]
+    server: "InfluxHttp", org_id: str, action: str, new_id: str, say: Callable[[str], None]
 ) -> None:
     """Name earlier tokens of ours: another host may use them, so deleting is a person's choice."""
     listed = server.call("GET", "/api/v2/authorizations", query={"orgID": org_id})
