@@ -85,7 +85,7 @@ def test_while_an_accountant_writes_and_rows_wait(path: Path) -> None:
 
 
 EDIT = "UPDATE journal SET row = replace(row, '\"grid\":16.', '\"grid\":15.') WHERE seq = "
-SHOWN = f"(SELECT seq FROM latest WHERE kind = 'interval' AND start_ms = {BEGIN + 79 * MINUTE})"
+SHOWN = f"(SELECT seq FROM latest WHERE kind = 'interval' AND start_ms = {BEGIN + 79 * MINUTE})"  # noqa: S608
 
 
 def test_an_edited_row_is_named(path: Path) -> None:
@@ -128,10 +128,7 @@ def test_a_rebuilt_chain_fails_against_an_anchor(path: Path) -> None:
             "does not follow",
         ),
         (
-            [
-                "INSERT INTO journal SELECT seq + 1, kind, start_ms, revision + 1, cause, author, "
-                + "row, hash, hash FROM journal ORDER BY seq DESC LIMIT 1"
-            ],
+            ["INSERT INTO journal VALUES (9999, 'act', 1, 1, '', '', '', '', '')"],
             "it was changed",
         ),
         (["UPDATE latest SET seq = 3 WHERE start_ms = (SELECT min(start_ms) FROM latest)"], "get"),
