@@ -120,6 +120,7 @@ def account_network(
     books = _site_books(site, buses)
     load = total([bus.load for bus in buses.values()])
     mix = UNKNOWN_MIX if load is not None and load <= 0.0 else _consumed(buses)
+    untraceable = books.supplied is None or site.charge is None
     _judge(books, residual_uncertainty, flags)
     return IntervalAccount(
         load=load,
@@ -132,7 +133,7 @@ def account_network(
         shares=mix.shares,
         origins=_origins(load, mix.shares),
         intensity=mix.intensity,
-        carbon=_carbon(buses.values()),
+        carbon=NO_MASSES if load == 0.0 and untraceable else _carbon(buses.values()),
         scope_2=mass(site.sources.get("grid", 0.0), factors.intensity["operational"]["grid"]),
         battery=battery,
         stock_change=moved,
