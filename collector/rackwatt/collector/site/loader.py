@@ -26,6 +26,7 @@ from rackwatt.collector.site.metering import (
     meter_table,
 )
 from rackwatt.collector.site.models import SiteFile
+from rackwatt.collector.site.moves import NO_MOVES, Moves, load_moves, moved, rehouse
 from rackwatt.collector.site.people import agents_of, contracts_of
 from rackwatt.collector.site.problems import Problems
 from rackwatt.collector.site.repair import repaired
@@ -44,16 +45,20 @@ SETTLEMENT_SECONDS: Final = (600.0, 900.0, 1800.0)
 
 
 def load_site(path: Path) -> Site:
-    """Read and check a site file.
+    """Read and check a site file, and the moves beside it.
 
     Raises:
         ConfigErrors: with all that is wrong, each with file, line, key and the nearest valid name.
     """
-    return site_of(load_document(path))
+    return site_of(load_document(path), load_moves(path))
 
 
-def site_of(document: Document) -> Site:
+def site_of(document: Document, moves: Moves = NO_MOVES) -> Site:
     """The site that a document describes.
+
+    Args:
+        document: the site file.
+        moves: what was moved since it was written.
 
     Raises:
         ConfigErrors: as `load_site`.
@@ -68,17 +73,18 @@ def site_of(document: Document) -> Site:
             raise
         problems.errors += error.errors
         file = mended
-    site = _build(problems, file)
+    site = _build(problems, file, moves)
     if problems.errors:
         raise ConfigErrors(problems.errors)
     return site
 
 
-def _build(problems: Problems, file: SiteFile) -> Site:
+def _build(problems: Problems, file: SiteFile, moves: Moves) -> Site:
     problems.identifier(("site", "id"), file.site.id, "site")
     check_country(problems, ("site", "country"), file.site.country)
     zone = time_zone(problems, file.site.timezone)
     layout = lay_out(problems, file)
+    rehouse(layout, moves)
     halls = (SITE_HALL, *(hall.id for hall in layout.halls))
     table = meter_table(problems, file.meters, layout, halls)
     buses = buses_of(problems, file)
@@ -92,6 +98,8 @@ def _build(problems: Problems, file: SiteFile) -> Site:
     roles = {meter.role for meter in table.meters if meter.role is not None}
     battery = battery_of(problems, file.battery, metered="battery" in roles)
     carbon = carbon_of(file.carbon, file.site.country)
+    places, wrong = moved(layout, moves)
+    problems.errors += wrong
     return Site(
         id=file.site.id,
         name=file.site.name or file.site.id,
@@ -114,7 +122,7 @@ def _build(problems: Problems, file: SiteFile) -> Site:
         racks=tuple(layout.racks),
         agents=agents,
         tenants=tenants_of(problems, file, racks, nodes),
-        places=layout.places(),
+        places=places,
         metering=metering,
         agent_halls=MappingProxyType({agent.name: agent.hall for agent in agents}),
         node_racks=MappingProxyType(nodes),

@@ -16,7 +16,7 @@ def site_table(lines: Sequence[Line], zone: tzinfo) -> None:
     """Print the site's figures, one line for each span, and their sum below."""
     several = len(lines) > 1
 
-    def column(title: str, get: Callable[[Line], Any], unit: str, digits: int = 1) -> Column:
+    def column(title: str, get: Callable[[Line], Any], unit: str) -> Column:
         values = [get(line) for line in lines]
         if several:
             values.append(total(values))
