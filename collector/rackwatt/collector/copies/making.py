@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from rackwatt.collector.accounting.calendar import spans
 from rackwatt.collector.copies.book import Book
-from rackwatt.collector.copies.periods import period_rows
+from rackwatt.collector.copies.periods import Books, period_rows
 from rackwatt.collector.copies.rows import (
     Places,
     attribution_rows,
@@ -19,6 +19,7 @@ from rackwatt.collector.copies.rows import (
 from rackwatt.collector.copies.spans import Sum
 from rackwatt.collector.copies.sums import Key, Sums, sum_days, sum_quarters, sum_rows
 from rackwatt.collector.ledger.chain import ATTRIBUTION, INTERVAL, Entry
+from rackwatt.collector.ledger.view import rules_of
 from rackwatt.collector.site import Site
 from rackwatt.collector.store.base import Row
 
@@ -120,7 +121,9 @@ class Maker:
             sqlite3.Error: the ledger cannot be read.
         """
         if item.group == "interval":
-            return period_rows(self._site, item, self.book.rows(item.start_ms, item.end_ms))
+            first, through = self.book.first_ms() or 0, self.book.closed_through_ms() or 0
+            books = Books(self.book.rows, first, through)
+            return period_rows(self._site.id, rules_of(self._site, item.start_ms), item, books)
         sums, seq = self._place_sums(item)
         gone = {
             key: names

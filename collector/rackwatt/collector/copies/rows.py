@@ -7,6 +7,7 @@ reads a figure filters on it. What a later revision no longer has (a tenant, a r
 with zeros. `docs/store.md` lists every field.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -24,6 +25,8 @@ MEASUREMENTS: Final = (BALANCE, FIGURES, TENANTS, HALLS, RACKS)
 
 BATTERY: Final = "battery"
 """An `origin` of `energy_balance` that has metered discharge, and is no origin of the load."""
+SITE_SINKS: Final = (*LOADS, "campus", "export")
+"""Sinks with a field each; the battery's charge has its own."""
 UPS_FLAG: Final = "ups_on_battery"
 PLACE_ORIGINS: Final = tuple(f"origin_{origin}_watt_hours" for origin in ORIGINS)
 
@@ -117,27 +120,27 @@ def balance_figures(data: Mapping[str, Any]) -> dict[str, Figures]:
 
 
 def interval_figures(data: Mapping[str, Any]) -> dict[str, float | None]:
-    """The figures of one interval for the whole site."""
+    """The figures of one interval for the whole site, by the names that periods have."""
     sinks, carbon, battery = data["sinks"], data["carbon"], data["battery"]
-    figures: dict[str, float | None] = {"load_watt_hours": data["load"]}
-    figures |= {f"load_{name}_watt_hours": sinks.get(name, 0.0) for name in LOADS}
-    figures |= {
-        "campus_watt_hours": sinks.get("campus", 0.0),
-        "grid_export_watt_hours": sinks.get("export", 0.0),
+    residual = data["residual"]
+    figures: dict[str, float | None] = {
+        "load_watt_hours": data["load"],
+        "it_watt_hours": data["it"],
+        "data_center_watt_hours": data["boundary"],
         "battery_charge_watt_hours": data["charge"],
         "battery_discharge_watt_hours": data["discharge"],
-        "boundary_watt_hours": data["boundary"],
-        "residual_watt_hours": data["residual"],
-        "residual_uncertainty_watt_hours": data.get("residual_uncertainty"),
-        "residual_ratio": data["residual_ratio"],
-        "unmetered_watt_hours": None if data["residual"] is None else data["unmetered"],
-        "unknown_watt_hours": None if data["residual"] is None else data["unknown"],
-        "battery_stock_watt_hours": sum(battery["stock"].values()),
+        "battery_stock_watt_hours": math.fsum(battery["stock"].values()),
         "battery_stock_change_watt_hours": data["stock_change"],
+        "residual_watt_hours": residual,
+        "residual_uncertainty_watt_hours": data.get("residual_uncertainty"),
+        "balance_residual_ratio": data["residual_ratio"],
+        "unmetered_watt_hours": None if residual is None else data["unmetered"],
+        "unknown_watt_hours": None if residual is None else data["unknown"],
         "carbon_free_watt_hours": data.get("carbon_free"),
         "pue_ratio": _pue(data),
         "scope_2_location_grams": data["scope_2"],
     }
+    figures |= {f"sink_{name}_watt_hours": sinks.get(name, 0.0) for name in SITE_SINKS}
     for series in SERIES:
         figures[f"carbon_{series}_grams"] = carbon[series]
         figures[f"carbon_intensity_{series}_grams_per_kilowatt_hour"] = data["intensity"][series]
@@ -164,6 +167,7 @@ def _shares(data: Mapping[str, Any]) -> dict[str, float | None]:
         "on_site_share_ratio": found.on_site,
         "carbon_free_share_ratio": carbon_free,
         "carbon_share_ratio": None if carbon_free is None else 1.0 - carbon_free,
+        "unknown_share_ratio": found.unknown,
     }
 
 
@@ -243,6 +247,6 @@ def _origins(held: Mapping[str, Any]) -> dict[str, float | None]:
         for name, origin in zip(PLACE_ORIGINS, ORIGINS, strict=True)
     }
     found["renewable_watt_hours"] = (
-        None if origins is None else sum(origins.get(name, 0.0) for name in RENEWABLE)
+        None if origins is None else math.fsum(origins.get(name, 0.0) for name in RENEWABLE)
     )
     return found
