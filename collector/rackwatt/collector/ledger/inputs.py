@@ -63,10 +63,13 @@ class Inputs:
         self._ids: dict[tuple[str, str], int] = {}
         self._newest: dict[int, int] = {}
         self._specs: dict[tuple[str, str], list[tuple[int, tuple[float | None, float | None]]]] = {}
+        self.version = 0
+        """Another one whenever what was measured may have changed."""
         self.forget()
 
     def forget(self) -> None:
         """Read again what is remembered."""
+        self.version += 1
         rows = self._db.execute("SELECT device, field, id FROM series")
         self._ids = {(device, field): number for device, field, number in rows}
         self._newest = {}
@@ -106,6 +109,7 @@ class Inputs:
         since = max(time_ms - LOOK_BACK_MS, 0) // HOUR_MS * HOUR_MS if known else 0
         if known and self._spec_at(device, field, since) == spec:
             return None
+        self.version += 1
         self._db.execute(
             "INSERT OR REPLACE INTO registers VALUES (?, ?, ?, ?, ?)",
             (device, field, since, *spec),
@@ -134,6 +138,7 @@ class Inputs:
         )
         if found is None:
             return None
+        self.version += 1
         self._db.execute(
             "INSERT OR IGNORE INTO swaps VALUES (?, ?, ?, ?)", (device, time_ms, found[0], serial)
         )
@@ -150,6 +155,7 @@ class Inputs:
         A value that is there already changes nothing. Should two values claim the same place, the
         greater one stays, so that the order of arrival cannot decide.
         """
+        self.version += 1
         touched: list[Touched] = []
         for field, value in record.values.items():
             if value is None or field not in BOOKED_FIELDS:

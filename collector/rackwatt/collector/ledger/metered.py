@@ -29,6 +29,8 @@ from rackwatt.collector.ledger.inputs import Inputs
 from rackwatt.collector.ledger.journal import Booking
 from rackwatt.collector.ledger.sites import SiteBooks, cadence_ms
 
+_SHORT = 2
+_MANY = 4_000
 _MARKS = ("estimated", "shape_estimated", "provisional")
 
 
@@ -59,6 +61,8 @@ class Metered:
         self._site = site
         self._inputs = inputs
         self._battery = battery
+        self._kept: dict[tuple[int, int], Span] = {}
+        self._kept_version = 0
 
     def bookings(
         self, boundaries: Sequence[int]
@@ -69,6 +73,7 @@ class Metered:
             boundaries: Whole hours for closed ones; see ``metering.energies``.
         """
         span = Span(boundaries)
+        self._keep(span)
         spans = enumerate(pairwise(boundaries))
         return [self._booking(span, at, start, end) for at, (start, end) in spans], span.events
 
@@ -78,7 +83,28 @@ class Metered:
 
     def energies(self, tap: Tap, boundaries: Sequence[int]) -> Sequence[Energy]:
         """Return the energy of each interval between boundaries, of one meter."""
-        return self._meter(tap, boundaries)[0].energies
+        span = self._kept.get((boundaries[0], boundaries[-1]))
+        if span is None or self._kept_version != self._inputs.version:
+            span = Span(boundaries)
+            self._keep(span)
+        key = tap.device, tap.channel
+        if key not in span.meters:
+            span.meters[key] = self._meter(tap, boundaries)[0]
+        return span.meters[key].energies
+
+    def _keep(self, span: Span) -> None:
+        """Remember a span, for who attributes it next, until other inputs come.
+
+        Single intervals are not worth it; of a great site one span is enough to remember.
+        """
+        if self._kept_version != self._inputs.version:
+            self._kept, self._kept_version = {}, self._inputs.version
+        if len(span.boundaries) <= _SHORT:
+            return
+        size = sum(len(other.meters) for other in self._kept.values())
+        if size > _MANY:
+            self._kept.clear()
+        self._kept[span.boundaries[0], span.boundaries[-1]] = span
 
     def knows(self, device: str) -> bool:
         """Whether a device has ever said what it draws."""
