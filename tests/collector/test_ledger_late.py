@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from math import sin
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from collector.books import BEGIN, HOUR, MINUTE, data, ledger, record, rows
 
+from rackwatt.collector.accounting.battery import BatteryState
 from rackwatt.collector.ledger import InputRecord, Ledger, Refusal
-from rackwatt.collector.ledger.journal import Journal
+from rackwatt.collector.ledger.closing import Rules
+from rackwatt.collector.ledger.journal import Booking
 
 HOURS = 6
 NOW = BEGIN + HOURS * HOUR + 30_000
@@ -165,16 +168,16 @@ def test_a_process_killed_anywhere_books_everything_once(
     straight.close_intervals(now)
     path = tmp_path / "ledger.db"
     batches = [records[i : i + 97] for i in range(0, len(records), 97)]
-    append, writes = Journal.append, 0
+    row, writes = Rules.row, 0
 
-    def dying(self: Journal, *arguments: object, **more: object) -> int:
+    def dying(self: Rules, start: int, booking: Booking, state: BatteryState) -> Any:
         nonlocal writes
         writes += 1
         if writes % 97 == die_at:
             raise Killed
-        return append(self, *arguments, **more)  # type: ignore[arg-type]
+        return row(self, start, booking, state)
 
-    monkeypatch.setattr(Journal, "append", dying)
+    monkeypatch.setattr(Rules, "row", dying)
     deaths = 0
     closed_through = 0
     while closed_through < now - MINUTE:
@@ -192,7 +195,7 @@ def test_a_process_killed_anywhere_books_everything_once(
             deaths += 1
         book.close()
     assert deaths
-    monkeypatch.setattr(Journal, "append", append)
+    monkeypatch.setattr(Rules, "row", row)
     book = ledger(path)
     assert [text for _, text in rows(book)] == [text for _, text in rows(straight)]
     assert book.restatements() == 0

@@ -20,7 +20,7 @@ ATTRIBUTION: Final = "attribution"
 ACT: Final = "act"
 
 _ENCODER: Final = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, check_circular=False
 )
 
 

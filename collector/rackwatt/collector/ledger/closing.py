@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Books hours: meters what waits, and takes the battery through it, row by row."""
 
+import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 from rackwatt.collector.accounting.battery import BatteryParameters, BatteryState, initial
 from rackwatt.collector.accounting.factors import SiteFactors
 from rackwatt.collector.accounting.flows import ONE_BUS
 from rackwatt.collector.accounting.interval import account_network
 from rackwatt.collector.accounting.vocabulary import DAY_MS, HOUR_MS
-from rackwatt.collector.ledger.chain import canonical
+from rackwatt.collector.ledger.chain import INTERVAL, canonical
 from rackwatt.collector.ledger.dirty import (
     CARRIED,
     CLOSING,
@@ -21,10 +23,12 @@ from rackwatt.collector.ledger.dirty import (
     Dirty,
     Why,
 )
-from rackwatt.collector.ledger.journal import Booking, Journal, row_of
+from rackwatt.collector.ledger.journal import Booking, Journal, New, battery_of, booking_of, row_of
 from rackwatt.collector.ledger.meta import CLOSED, COMPACTED, FIRST, RESTATEMENTS, Meta
 from rackwatt.collector.ledger.metered import Metered
 from rackwatt.collector.ledger.records import INTERVAL_MS
+
+_CARRIED: Final = Why(CARRIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,26 +179,36 @@ class Closer:
         self, starts: Sequence[int], dirty: Mapping[int, Why], bookings: Mapping[int, Booking]
     ) -> Booked:
         """Book intervals in order, the battery going through them."""
-        stored = {row.start_ms: row for row in self._journal.latest(starts[0], starts[-1] + 1)}
-        state = self.state_before(starts[0])
+        stored = self._journal.shown(INTERVAL, starts[0], starts[-1] + 1)
+        state = None
+        before = ""
         done = Booked()
+        news: list[New] = []
         for start in starts:
-            row = stored.get(start)
-            if row is not None and start not in dirty and not done.changed:
-                state = row.battery
+            old = stored.get(start)
+            if old is not None and start not in dirty and not done.changed:
+                state, before = None, old.text
                 continue
-            booking = bookings[start] if start in bookings else stored[start].booking
-            text, end_state = self._rules.row(start, booking, state)
-            done.changed = row is None or row.battery != end_state
-            if row is None or row.text != text:
-                why = dirty.get(start, Why(CARRIED))
-                revision = self._journal.append(start, why.cause, text, why.author)
-                done.new += revision == 1
-                done.restated += revision > 1 and why.cause in RESTATING
-                if self.quarters:
-                    quarter = start // QUARTER_MS * QUARTER_MS
-                    self._dirty.quarters(quarter, quarter, why)
-            state = end_state
+            if state is None:
+                state = battery_of(json.loads(before)) if before else self.state_before(start)
+            booking, data = bookings.get(start), None
+            if booking is None:
+                data = json.loads(stored[start].text)
+                booking = booking_of(data)
+            text, state = self._rules.row(start, booking, state)
+            if old is not None and old.text == text:
+                done.changed = False
+                continue
+            done.changed = old is None or battery_of(data or json.loads(old.text)) != state
+            why = dirty.get(start, _CARRIED)
+            revision = 1 if old is None else old.revision + 1
+            news.append(New(start, revision, why.cause, why.author, text))
+            done.new += revision == 1
+            done.restated += revision > 1 and why.cause in RESTATING
+            if self.quarters:
+                quarter = start // QUARTER_MS * QUARTER_MS
+                self._dirty.quarters(quarter, quarter, why)
+        self._journal.extend(INTERVAL, news)
         return done
 
     def state_before(self, start: int) -> BatteryState:

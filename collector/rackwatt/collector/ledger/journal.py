@@ -3,9 +3,9 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from rackwatt.collector.accounting.battery import BatteryState
 from rackwatt.collector.accounting.flows import Flows, TieFlow
@@ -81,26 +81,35 @@ class LedgerRow:
     @property
     def battery(self) -> BatteryState:
         """The battery's state at the end."""
-        battery = self.data["battery"]
-        free = battery.get("grid_free")
-        return BatteryState(battery["stock"], battery["carbon"], battery["stale"], free)
+        return battery_of(self.data)
 
     @property
     def booking(self) -> Booking:
         """What it was booked from: enough to book it again after another battery state."""
-        data = self.data
-        nodes = {bus: _flows(own) for bus, own in data.get("buses", {}).items()}
-        return Booking(
-            _flows(data),
-            data["completeness"],
-            tuple(data["metering"]),
-            data["measured_stock"],
-            data["pue_category"],
-            data.get("claims", {}),
-            nodes or None,
-            tuple(TieFlow(*tie) for tie in data.get("ties", ())),
-            data.get("residual_uncertainty"),
-        )
+        return booking_of(self.data)
+
+
+def battery_of(data: Mapping[str, Any]) -> BatteryState:
+    """Return the battery's state at the end of a row."""
+    battery = data["battery"]
+    free = battery.get("grid_free")
+    return BatteryState(battery["stock"], battery["carbon"], battery["stale"], free)
+
+
+def booking_of(data: Mapping[str, Any]) -> Booking:
+    """Return what a row was booked from."""
+    nodes = {bus: _flows(own) for bus, own in data.get("buses", {}).items()}
+    return Booking(
+        _flows(data),
+        data["completeness"],
+        tuple(data["metering"]),
+        data["measured_stock"],
+        data["pue_category"],
+        data.get("claims", {}),
+        nodes or None,
+        tuple(TieFlow(*tie) for tie in data.get("ties", ())),
+        data.get("residual_uncertainty"),
+    )
 
 
 def _flows(data: Mapping[str, Any]) -> Flows:
@@ -173,6 +182,23 @@ def row_of(booking: Booking, account: IntervalAccount) -> dict[str, Any]:
     }
 
 
+class New(NamedTuple):
+    """A revision that is to be added."""
+
+    start_ms: int
+    revision: int
+    cause: str
+    author: str
+    text: str
+
+
+class Shown(NamedTuple):
+    """The latest revision of something, as JSON."""
+
+    revision: int
+    text: str
+
+
 class Journal:
     """Reads and extends the journal inside the caller's transaction.
 
@@ -192,24 +218,25 @@ class Journal:
         self, start_ms: int, cause: str, text: str, author: str = AUTHOR, kind: str = INTERVAL
     ) -> int:
         """Add a revision; return its number."""
-        found = self._db.execute(
-            "SELECT revision FROM latest WHERE kind = ? AND start_ms = ?", (kind, start_ms)
-        ).fetchone()
-        revision = 1 if found is None else found[0] + 1
-        last, previous = self._end()
-        seq = last + 1
-        digest = entry_hash(kind, start_ms, revision, cause, author, text, previous)
-        self._db.execute(
-            "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (seq, kind, start_ms, revision, cause, author, text, previous, digest),
-        )
-        self._db.execute(
-            "INSERT INTO latest VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
-            " SET seq = excluded.seq, revision = excluded.revision",
-            (kind, start_ms, seq, revision),
+        known = self.shown(kind, start_ms, start_ms + 1)
+        revision = known[start_ms].revision + 1 if known else 1
+        self.extend(kind, [New(start_ms, revision, cause, author, text)])
+        return revision
+
+    def extend(self, kind: str, rows: Iterable[New]) -> None:
+        """Add revisions, whose numbers the caller knows, in this order."""
+        seq, digest = self._end()
+        entries: list[tuple[Any, ...]] = []
+        for new in rows:
+            seq, previous = seq + 1, digest
+            digest = entry_hash(kind, *new, previous)
+            entries.append((seq, kind, *new, previous, digest))
+        self._db.executemany("INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", entries)
+        self._db.executemany(
+            "INSERT OR REPLACE INTO latest VALUES (?, ?, ?, ?)",
+            [(kind, entry[2], entry[0], entry[3]) for entry in entries],
         )
         self._head = seq, digest
-        return revision
 
     def act(
         self, time_ms: int, name: str, data: Mapping[str, Any], author: str, reason: str
@@ -283,14 +310,14 @@ class Journal:
         for start, revision, cause, text, seq, author in self._db.execute(query, parameters):
             yield LedgerRow(start, revision, cause, text, json.loads(text), seq, author)
 
-    def latest_texts(self, kind: str, start_ms: int, end_ms: int) -> dict[int, str]:
+    def shown(self, kind: str, start_ms: int, end_ms: int) -> dict[int, Shown]:
         """The latest rows of a kind in a half-open span, unread, by their start."""
         rows = self._db.execute(
-            "SELECT l.start_ms, j.row FROM latest AS l JOIN journal AS j USING (seq)"
+            "SELECT l.start_ms, l.revision, j.row FROM latest AS l JOIN journal AS j USING (seq)"
             " WHERE l.kind = ? AND l.start_ms >= ? AND l.start_ms < ? ORDER BY l.start_ms",
             (kind, start_ms, end_ms),
         )
-        return dict(rows.fetchall())
+        return {start: Shown(revision, text) for start, revision, text in rows}
 
     def verify(self) -> int | None:
         """Check the hash chain; return the number of the first entry that breaks it, if any."""

@@ -45,10 +45,10 @@ class Quarters:
             row = self._attributor.row(start, rows) if rows else None
             if row is not None:
                 text = canonical(dict(row))
-                known = self._journal.latest_texts(ATTRIBUTION, start, start + 1)
+                known = self._journal.shown(ATTRIBUTION, start, start + 1)
                 if start not in known:
                     self._journal.append(start, CLOSING, text, kind=ATTRIBUTION)
-                elif known[start] != text:
+                elif known[start].text != text:
                     self._journal.append(start, why.cause, text, why.author, ATTRIBUTION)
             self._dirty.quarter_done(start)
         return len(due)

@@ -69,7 +69,8 @@ class Books:
 
     def attributions(self, start_ms: int, end_ms: int) -> dict[int, str]:
         """The latest attribution of the quarter hours that start in a half-open span, as JSON."""
-        return self._journal.latest_texts("attribution", start_ms, end_ms)
+        shown = self._journal.shown("attribution", start_ms, end_ms)
+        return {start: one.text for start, one in shown.items()}
 
     def entries(self, after_seq: int, limit: int) -> list[Entry]:
         """Entries of all kinds that follow one in the chain."""
