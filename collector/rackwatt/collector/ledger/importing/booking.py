@@ -2,8 +2,7 @@
 """Book rows of flows one after the other, with the functions that the live ledger uses."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from rackwatt.collector.accounting.accounts import IntervalAccount
 from rackwatt.collector.accounting.battery import BatteryParameters, BatteryState, initial
@@ -23,8 +22,7 @@ NO_FACTOR: Final = "factor_missing"
 _HOUR_US: Final = HOUR_MS * 1000
 
 
-@dataclass(frozen=True, slots=True)
-class BookedRow:
+class BookedRow(NamedTuple):
     """One row, booked.
 
     Attributes:
@@ -71,6 +69,7 @@ class Booker:
         self._factors = factors
         self._initial = initial_watt_hours
         self._state: BatteryState | None = None
+        self._last: IntervalFactors | None = None
         self.used: list[tuple[int, IntervalFactors]] = []
         self.items: set[str] = set()
         self.battery = initial_watt_hours > 0.0
@@ -79,8 +78,10 @@ class Booker:
         """Book the next row."""
         start_ms = row.start_us // 1000
         factors = self._factors.at(start_ms)
-        if not any(factors is known for _, known in self.used):
-            self.used.append((start_ms, factors))
+        if factors is not self._last:
+            self._last = factors
+            if not any(factors is known for _, known in self.used):
+                self.used.append((start_ms, factors))
         more: list[str] = []
         state = self._state
         if state is None:
@@ -113,8 +114,7 @@ class Booker:
             self.battery = True
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """What contracts claim of one row's import, Wh; ``None`` = unknown.
 
     Attributes:

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether all energy and all carbon that went into the books came out of them again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
+from operator import itemgetter
 from typing import Final
 
 from rackwatt.collector.accounting.battery import BatteryState
-from rackwatt.collector.accounting.sums import ExactSum
-from rackwatt.collector.accounting.vocabulary import LOADS, ORIGINS, SERIES, UNKNOWN
+from rackwatt.collector.accounting.factors import IntervalFactors
+from rackwatt.collector.accounting.vocabulary import ORIGINS, SERIES, UNKNOWN
 from rackwatt.collector.ledger.importing.booking import BookedRow
 
 LIMIT: Final = 1e-9
@@ -17,6 +18,13 @@ LIMIT: Final = 1e-9
 _ENERGY: Final = "energy"
 _NAMES: Final = (_ENERGY, *ORIGINS, *SERIES)
 _BLOCK: Final = 1024
+
+_FLOWING: Final = (*ORIGINS, *SERIES)
+_NO_SOURCES: Final[dict[str, float | None]] = dict.fromkeys(ORIGINS, 0.0)
+_NOTHING_BESIDE: Final[tuple[float | None, ...]] = (0.0,) * len(_FLOWING)
+_SOURCES_OF: Final = itemgetter(*(origin for origin in ORIGINS if origin != UNKNOWN))
+_BY_ORIGIN: Final = itemgetter(*ORIGINS)
+_BY_SERIES: Final = itemgetter(*SERIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,40 +51,93 @@ class Check:
 
 
 class Closing:
-    """Adds up both sides over all rows.
+    """Adds up both sides over all rows, in blocks: half a million rows take no time to speak of.
 
     A row without a mix (a source is unknown, or there is no load) adds only what it did to the
     battery.
     """
 
     def __init__(self) -> None:
-        self._into = {name: ExactSum() for name in _NAMES}
-        self._out = {name: ExactSum() for name in _NAMES}
+        self._into: dict[str, list[float]] = {name: [] for name in _NAMES}
+        self._out: dict[str, list[float]] = {name: [] for name in _NAMES}
         self._unknown: set[str] = set()
-        self._block: list[tuple[list[float | None], list[float | None]]] = []
+        self._block: list[tuple[float | None, ...]] = []
+        self._factors: IntervalFactors | None = None
         self._opening: BatteryState | None = None
         self._state: BatteryState | None = None
 
     def add(self, booked: BookedRow) -> None:
         """Add a row."""
+        done = booked.account
         if self._opening is None:
             self._opening = booked.opening
-        self._state = booked.account.battery
-        done = booked.account
-        mixed = done.shares is not None and done.residual is not None
-        self._block.append(_mixed(booked) if mixed else _battery_alone(booked))
+        self._state = done.battery
+        if booked.factors is not self._factors:
+            self._flush()
+            self._factors = booked.factors
+        shares, origins = done.shares, done.origins
+        if shares is None or origins is None or done.residual is None:
+            self._battery_alone(booked)
+            return
+        flows, sinks = booked.row.flows, booked.row.flows.sinks
+        sources = _SOURCES_OF(_NO_SOURCES | flows.sources)  # type: ignore[operator]
+        beside = (sinks["export"] or 0.0) + (sinks.get("campus") or 0.0) + done.unmetered
+        carbon, rest = done.carbon, _NOTHING_BESIDE
+        if beside:
+            bus, parts = done.intensity, [beside * part for part in _BY_ORIGIN(shares)]
+            rest = (*parts, *[_mass(beside, bus[series]) for series in SERIES])
+        self._block.append(
+            (
+                *sources,
+                done.unknown + done.beyond,
+                *_BY_ORIGIN(origins),
+                *_BY_SERIES(carbon),
+                *rest,
+                *_BY_ORIGIN(done.losses),
+                done.load,
+                beside,
+            )
+        )
         if len(self._block) >= _BLOCK:
             self._flush()
 
     def _flush(self) -> None:
-        for index, name in enumerate(_NAMES):
-            for sums, side in ((self._into, 0), (self._out, 1)):
-                column = [terms[side][index] for terms in self._block]
-                known = [value for value in column if value is not None]
-                if len(known) < len(column):
-                    self._unknown.add(name)
-                sums[name].extend(known)
-        self._block.clear()
+        """Turn a block of rows with the same factors into sums."""
+        if not self._block or self._factors is None:
+            return
+        sums = [_summed(column) for column in zip(*self._block, strict=True)]
+        self._block = []
+        given, sums = dict(zip(ORIGINS, sums, strict=False)), sums[len(ORIGINS) :]
+        load, rest = sums[: len(_FLOWING)], sums[len(_FLOWING) :]
+        beside, rest = rest[: len(_FLOWING)], rest[len(_FLOWING) :]
+        losses, (used, other) = rest[: len(ORIGINS)], rest[len(ORIGINS) :]
+        self._put(_ENERGY, [*given.values()], [used, other, *losses])
+        for index, origin in enumerate(ORIGINS):
+            self._put(origin, [given[origin]], [load[index], beside[index], losses[index]])
+        for index, series in enumerate(SERIES, len(ORIGINS)):
+            table = self._factors.intensity[series]
+            into = [_mass(energy or 0.0, table[origin]) for origin, energy in given.items()]
+            self._put(series, into, [load[index], beside[index]])
+
+    def _battery_alone(self, booked: BookedRow) -> None:
+        """Add a row whose mix is not known: what it did to the battery."""
+        done, flows, before = booked.account, booked.row.flows, booked.opening.stock
+        discharged = [flows.discharge or 0.0, *done.losses.values()]
+        self._put(_ENERGY, [flows.charge or 0.0, done.beyond], discharged)
+        for origin in ORIGINS:
+            self._put(origin, [done.battery.stock[origin], -before[origin]], [])
+        for series in SERIES:
+            beyond = _mass(done.beyond, booked.factors.intensity[series]["grid"])
+            charged = done.charged[series] if flows.charge else 0.0
+            out = done.discharged[series] if flows.discharge else 0.0
+            self._put(series, [beyond, charged], [out])
+
+    def _put(self, name: str, into: Sequence[float | None], out: Sequence[float | None]) -> None:
+        for side, terms in ((self._into[name], into), (self._out[name], out)):
+            known = [term for term in terms if term is not None]
+            if len(known) < len(terms):
+                self._unknown.add(name)
+            side.append(fsum(known))
 
     def checks(self) -> list[Check]:
         """Both sides of all series, after the last row."""
@@ -89,8 +150,8 @@ class Closing:
             first, last = opening[name], closing[name]
             sides[name] = None
             if name not in self._unknown and first is not None and last is not None:
-                into = fsum([*self._into[name].parts, first])
-                sides[name] = into, fsum([*self._out[name].parts, last])
+                into = fsum([*self._into[name], first])
+                sides[name] = into, fsum([*self._out[name], last])
         energy = sides[_ENERGY]
         whole = max(energy) if energy else 0.0
         return [_check(name, sides[name], None if name in SERIES else whole) for name in _NAMES]
@@ -109,48 +170,16 @@ def _held(state: BatteryState) -> Mapping[str, float | None]:
     return held | {series: state.carbon[series] for series in SERIES}
 
 
-def _mixed(booked: BookedRow) -> tuple[list[float | None], list[float | None]]:
-    """Both sides of a row whose mix and residual are known, the battery's moves left out."""
-    done, flows, shares = booked.account, booked.row.flows, booked.account.shares or {}
-    sources = {name: value or 0.0 for name, value in flows.sources.items()}
-    sources[UNKNOWN] = done.unknown + done.beyond
-    sinks = [value or 0.0 for name, value in flows.sinks.items() if name not in LOADS]
-    outflow = fsum([done.load or 0.0, *sinks, done.unmetered])
-    into: list[float | None] = [fsum(sources.values())]
-    out: list[float | None] = [fsum([outflow, *done.losses.values()])]
-    for origin in ORIGINS:
-        into.append(sources.get(origin, 0.0))
-        out.append(shares[origin] * outflow + done.losses[origin])
-    for series in SERIES:
-        table = booked.factors.intensity[series]
-        into.append(_mass([(energy, table[name]) for name, energy in sources.items() if energy]))
-        out.append(_mass([(outflow, done.intensity[series])] if outflow else []))
-    return into, out
+def _mass(energy: float, factor: float | None) -> float | None:
+    """Mass in g of an energy at its factor; no energy has none."""
+    if energy == 0.0:
+        return 0.0
+    return None if factor is None else energy * factor / 1000.0
 
 
-def _battery_alone(booked: BookedRow) -> tuple[list[float | None], list[float | None]]:
-    """Both sides of a row whose mix is not known: what it did to the battery."""
-    done, flows, before = booked.account, booked.row.flows, booked.opening.stock
-    after = done.battery.stock
-    into: list[float | None] = [(flows.charge or 0.0) + done.beyond]
-    out: list[float | None] = [fsum([flows.discharge or 0.0, *done.losses.values()])]
-    for origin in ORIGINS:
-        into.append(after[origin] - before[origin])
-        out.append(0.0)
-    for series in SERIES:
-        grid = booked.factors.intensity[series]["grid"]
-        beyond = _mass([(done.beyond, grid)] if done.beyond else [])
-        charged = done.charged[series] if flows.charge else 0.0
-        into.append(None if beyond is None or charged is None else beyond + charged)
-        out.append(done.discharged[series] if flows.discharge else 0.0)
-    return into, out
-
-
-def _mass(parts: list[tuple[float, float | None]]) -> float | None:
-    """Mass in g of energies at their factors; ``None`` if one is missing."""
-    masses: list[float] = []
-    for energy, factor in parts:
-        if factor is None:
-            return None
-        masses.append(energy * factor / 1000.0)
-    return fsum(masses)
+def _summed(column: Sequence[float | None]) -> float | None:
+    """Sum a column; ``None`` if something in it is unknown."""
+    try:
+        return fsum(column)  # type: ignore[arg-type]
+    except TypeError:
+        return None

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The import itself: read, book, write, add up, all in one pass and little memory."""
 
+import contextlib
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 from rackwatt.collector.ledger.importing.booking import Booker, claimed
 from rackwatt.collector.ledger.importing.closing import Closing
@@ -12,8 +15,11 @@ from rackwatt.collector.ledger.importing.reader import FlowsReader
 from rackwatt.collector.ledger.importing.sheet import Sheet, cells
 from rackwatt.collector.ledger.importing.summary import Summary
 from rackwatt.collector.ledger.importing.tally import Tally
+from rackwatt.collector.ledger.importing.typist import fits
 from rackwatt.collector.ledger.sites import initial_stock, site_factors
 from rackwatt.collector.site import Site
+
+_LONG_BYTES: Final = 1_000_000
 
 
 def import_flows(
@@ -36,7 +42,7 @@ def import_flows(
     booker = Booker(battery_of(site), factors, initial_stock(site))
     reader = FlowsReader(flows, progress)
     tally, closing = Tally(site.timezone), Closing()
-    with Sheet(target) as sheet:
+    with _no_cycles(), Sheet(target, typist=fits() and _is_long(flows)) as sheet:
         rows = (booker.book(row) for row in reader.rows())
         for booked, claims in claimed(rows):
             line = cells(booked, claims)
@@ -54,3 +60,19 @@ def import_flows(
         residual_limit_ratio=site.residual_limit_ratio,
         wall_seconds=time.perf_counter() - began,
     )
+
+
+def _is_long(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > _LONG_BYTES
+
+
+@contextlib.contextmanager
+def _no_cycles() -> Iterator[None]:
+    """Spare the search for cyclic garbage: there is none, and millions of objects to look at."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

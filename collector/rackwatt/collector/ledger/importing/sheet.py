@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ledger as a sheet: one line per row, an empty cell for what is unknown."""
 
-import csv
+import contextlib
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
 from math import fsum
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
 from rackwatt.collector.accounting.vocabulary import ORIGINS, RENEWABLE
 from rackwatt.collector.ledger.importing.booking import BookedRow, Claimed
+from rackwatt.collector.ledger.importing.typist import Cell, Line, Typist, text_of
 
 STDOUT: Final = "-"
 
@@ -40,7 +42,6 @@ COLUMNS: Final = (
     "contracted_wh",
     "surplus_wh",
     "unmetered_wh",
-    "unexplained_wh",
     "beyond_wh",
     "battery_losses_wh",
     "battery_carbon_operational_g",
@@ -48,9 +49,11 @@ COLUMNS: Final = (
     "flags",
 )
 
+_BY_ORIGIN: Final = itemgetter(*ORIGINS)
+_RENEWABLE: Final = itemgetter(*RENEWABLE)
 _NOTHING: Final = [0.0] * len(ORIGINS)
 _UNKNOWN: Final[list[float | None]] = [None] * len(ORIGINS)
-Cell = str | float | None
+_BLOCK: Final = 200
 
 
 def cells(booked: BookedRow, claims: Claimed) -> list[Cell]:
@@ -60,16 +63,16 @@ def cells(booked: BookedRow, claims: Claimed) -> list[Cell]:
     known = shares is not None or booked.traceable
     origins: Sequence[float | None] = _UNKNOWN
     if done.origins is not None:
-        origins = [done.origins[origin] for origin in ORIGINS]
+        origins = _BY_ORIGIN(done.origins)
     elif load == 0.0 and known:
         origins = _NOTHING  # no load has no shares, but it certainly has no energy
     closed = done.residual is not None
-    stock = [battery.stock[origin] for origin in ORIGINS]
+    stock = _BY_ORIGIN(battery.stock)
     return [
         row.time,
         load,
         *origins,
-        None if shares is None else fsum([shares[name] for name in RENEWABLE]),
+        None if shares is None else fsum(_RENEWABLE(shares)),
         done.carbon["life_cycle"] if known else None,
         done.carbon["operational"] if known else None,
         load / it if load is not None and it else None,
@@ -88,7 +91,6 @@ def cells(booked: BookedRow, claims: Claimed) -> list[Cell]:
         claims.matched,
         claims.surplus,
         done.unmetered if closed else None,
-        done.unknown if closed else None,
         None if row.flows.discharge is None else done.beyond,
         fsum(done.losses.values()),
         battery.carbon["operational"],
@@ -103,12 +105,13 @@ class Sheet:
     Args:
         target: A path, or ``-`` for standard output. A file is written beside its place and takes
             it when all is well; what is no file (a pipe, a terminal) is given the lines at the end.
+        typist: Whether a process of its own shall write.
 
     Raises:
         OSError: It cannot be written there.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, typist: bool = False) -> None:
         self._target: Path | None = None
         self._beside: Path | None = None
         place = None if target == STDOUT else Path(target)
@@ -120,9 +123,26 @@ class Sheet:
         else:
             self._pipe = place
             self._file = tempfile.TemporaryFile("w+", encoding="utf-8", newline="")  # noqa: SIM115
-        writer = csv.writer(self._file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        self.write = writer.writerow
+        self._file.write(",".join(COLUMNS) + "\n")
+        self._block: list[Line] = []
+        self._typist = Typist(self._file) if typist else None
+
+    def write(self, line: Line) -> None:
+        """Write a line.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        self._block.append(line)
+        if len(self._block) >= _BLOCK:
+            self._flush()
+
+    def _flush(self) -> None:
+        block, self._block = self._block, []
+        if self._typist is None:
+            self._file.write(text_of(block))
+        else:
+            self._typist.write(block)
 
     def finish(self) -> None:
         """All lines are written: put them where they belong.
@@ -130,6 +150,10 @@ class Sheet:
         Raises:
             OSError: That fails.
         """
+        self._flush()
+        if self._typist is not None:
+            self._typist.finish()
+            self._file.seek(0, os.SEEK_END)
         self._file.flush()
         if self._beside is not None and self._target is not None:
             os.fsync(self._file.fileno())
@@ -153,6 +177,9 @@ class Sheet:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._typist is not None and kind is not None:
+            with contextlib.suppress(OSError):
+                self._typist.finish()
         self._file.close()
         if self._beside is not None:
             self._beside.unlink(missing_ok=True)

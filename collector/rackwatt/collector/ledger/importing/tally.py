@@ -3,15 +3,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta, tzinfo
 from math import fsum
-from typing import Final
+from typing import Final, cast
 
 from rackwatt.collector.accounting.calendar import Span, span_at
-from rackwatt.collector.accounting.sums import ExactSum
 from rackwatt.collector.ledger.importing.booking import BookedRow
-from rackwatt.collector.ledger.importing.sheet import COLUMNS, Cell
+from rackwatt.collector.ledger.importing.sheet import COLUMNS
+from rackwatt.collector.ledger.importing.typist import Cell
 
 LISTED: Final = 20
 """Gaps and changes of the offset that are named one by one."""
@@ -46,8 +46,8 @@ SUMS: Final = (
     "scope_2_g",
     "contracted_wh",
     "surplus_wh",
+    "residual_wh",
     "unmetered_wh",
-    "unexplained_wh",
     "beyond_wh",
     "battery_losses_wh",
     *_MORE,
@@ -113,12 +113,6 @@ class OffsetChange:
     after: timedelta
 
 
-@dataclass(slots=True)
-class _Sum:
-    exact: ExactSum = field(default_factory=ExactSum)
-    seconds: float = 0.0
-
-
 class Tally:
     """Adds up rows as they come.
 
@@ -129,9 +123,11 @@ class Tally:
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
         self._block: list[list[Cell]] = []
-        self._sums = {name: _Sum() for name in SUMS}
-        self._over = {name: _Sum() for name in RATIOS}
-        self._under = {name: _Sum() for name in RATIOS}
+        self._parts: dict[str, list[float]] = {name: [] for name in SUMS}
+        self._known_seconds = dict.fromkeys(SUMS, 0.0)
+        self._over: dict[str, list[float]] = {name: [] for name in RATIOS}
+        self._under: dict[str, list[float]] = {name: [] for name in RATIOS}
+        self._both_seconds = dict.fromkeys(RATIOS, 0.0)
         self._month: Span | None = None
         self.months: dict[str, Month] = {}
         self.flags: Counter[str] = Counter()
@@ -196,42 +192,58 @@ class Tally:
         self._flush()
 
     def _flush(self) -> None:
+        if not self._block:
+            return
         columns: list[tuple[float | None, ...]] = list(zip(*self._block, strict=True))
         self._block = []
-        if not columns:
-            return
         seconds = columns[_SECONDS]
-        self.seconds += fsum(value or 0.0 for value in seconds)
-        for name, found in self._sums.items():
-            values = columns[_INDEX[name]]
-            _extend(found, [(v, s) for v, s in zip(values, seconds, strict=True) if v is not None])
+        whole = fsum(value or 0.0 for value in seconds)
+        self.seconds += whole
+        sums = {name: _summed(columns[_INDEX[name]]) for name in SUMS}
+        for name, value in sums.items():
+            if value is not None:
+                self._parts[name].append(value)
+                self._known_seconds[name] += whole
+                continue
+            known = _where_known(columns[_INDEX[name]], seconds)
+            self._parts[name].append(fsum([row[0] for row in known]))
+            self._known_seconds[name] += fsum([row[1] for row in known])
         for name, (over, under) in RATIOS.items():
-            both = [
-                (a, b, s)
-                for a, b, s in zip(
-                    columns[_INDEX[over]], columns[_INDEX[under]], seconds, strict=True
-                )
-                if a is not None and b is not None
-            ]
-            _extend(self._over[name], [(a, s) for a, _, s in both])
-            _extend(self._under[name], [(b, s) for _, b, s in both])
+            first, second, length = sums[over], sums[under], whole
+            if first is None or second is None:
+                both = _where_known(columns[_INDEX[over]], columns[_INDEX[under]], seconds)
+                first, second = fsum([row[0] for row in both]), fsum([row[1] for row in both])
+                length = fsum([row[2] for row in both])
+            self._over[name].append(first)
+            self._under[name].append(second)
+            self._both_seconds[name] += length
 
     def sums(self) -> dict[str, Known]:
         """The sums."""
-        return {name: Known(found.exact.value, found.seconds) for name, found in self._sums.items()}
+        return {
+            name: Known(fsum(parts), self._known_seconds[name])
+            for name, parts in self._parts.items()
+        }
 
     def ratios(self) -> dict[str, PeriodRatio]:
         """The ratios of sums."""
         return {
             name: PeriodRatio(
-                self._over[name].exact.value,
-                self._under[name].exact.value,
-                self._over[name].seconds,
+                fsum(self._over[name]), fsum(self._under[name]), self._both_seconds[name]
             )
             for name in RATIOS
         }
 
 
-def _extend(found: _Sum, known: Sequence[tuple[float, float | None]]) -> None:
-    found.exact.extend([value for value, _ in known])
-    found.seconds += fsum([seconds or 0.0 for _, seconds in known])
+def _summed(column: Sequence[float | None]) -> float | None:
+    """Sum a column; ``None`` if something in it is unknown."""
+    try:
+        return fsum(column)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def _where_known(*columns: Sequence[float | None]) -> list[tuple[float, ...]]:
+    """The rows in which all of some columns are known."""
+    rows = zip(*columns, strict=True)
+    return [cast("tuple[float, ...]", row) for row in rows if None not in row]
