@@ -70,6 +70,9 @@ app.add_typer(pki_app, name="pki")
 
 def _add_groups() -> None:
     """Add the command groups that installed rooms bring; one whose extra is missing stays away."""
+    own = {*(one.name for one in app.registered_groups), *(c.name for c in app.registered_commands)}
+    if sys.argv[1:2] and sys.argv[1] in own:
+        return  # a command of the collector's needs no other room
     for group in entry_points(group="rackwatt.commands"):
         try:
             app.add_typer(group.load(), name=group.name)
