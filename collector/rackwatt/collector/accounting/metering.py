@@ -54,6 +54,7 @@ class MeterData:
         spec: The register.
         swaps: Times at which the meter is known to have been replaced.
         parent: Power of the meter above, for the shape of a gap in which this one was silent.
+        parent_cadence_ms: How often that one reports; ``None``: as often as this one.
     """
 
     registers: Sequence[Reading] = ()
@@ -61,6 +62,7 @@ class MeterData:
     spec: RegisterSpec = field(default_factory=RegisterSpec)
     swaps: Sequence[int] = ()
     parent: Sequence[Reading] = ()
+    parent_cadence_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def energies(
         data: The meter.
     """
     power = PowerCurve(data.powers, data.spec.cadence_ms)
-    parent = PowerCurve(data.parent, data.spec.cadence_ms)
+    parent = PowerCurve(data.parent, data.parent_cadence_ms or data.spec.cadence_ms)
     found, events = steps(data.registers, data.spec, power, data.swaps)
     curves = _Curves(found, [step.end_ms for step in found], power, parent, data.spec)
     spans = list(pairwise(boundaries))

@@ -2,7 +2,7 @@
 """From inputs to the flows of intervals."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -20,7 +20,6 @@ from rackwatt.collector.accounting.channels import (
 )
 from rackwatt.collector.accounting.flows import of_site
 from rackwatt.collector.accounting.metering import Energy, MeterData, energies
-from rackwatt.collector.accounting.power import Reading
 from rackwatt.collector.accounting.registers import RegisterEvent
 from rackwatt.collector.accounting.residual import Measured, residual_uncertainty
 from rackwatt.collector.accounting.uncertainty import MeterClass
@@ -189,17 +188,21 @@ class Metered:
         gap = any(
             later.time_ms - sooner.time_ms > 2 * cadence for sooner, later in pairwise(registers)
         )
-        parent = self._parent(tap, boundaries[0], low, high) if gap else []
-        data = MeterData(registers, powers, spec, inputs.swaps(tap.device), parent)
+        data = MeterData(registers, powers, spec, inputs.swaps(tap.device))
+        above = self._above(tap, boundaries[0]) if gap else None
+        if above is not None:
+            parent = inputs.readings(above, FORWARD.power, low, high)
+            pace = cadence_ms(self._site, above, boundaries[0])
+            data = replace(data, parent=parent, parent_cadence_ms=pace)
         found, events = energies(boundaries, data)
         return Found(found, spec.resolution_watt_hours), events
 
-    def _parent(self, tap: Tap, time_ms: int, low: int, high: int) -> Sequence[Reading]:
-        """Power of the meter that feeds this one, as far as the site names a physical one."""
+    def _above(self, tap: Tap, time_ms: int) -> str | None:
+        """The meter that feeds this one, as far as the site names a physical one."""
         meter = self._site.meters_at(time_ms).get(tap.device)
-        if meter is None or not meter.parent or tap.channel is not FORWARD:
-            return ()
-        return self._inputs.readings(meter.parent, FORWARD.power, low, high)
+        if meter is None or tap.channel is not FORWARD:
+            return None
+        return meter.parent or None
 
     def _on_battery(self, members: Sequence[Tap], start: int, end: int) -> bool:
         devices = {tap.device for tap in members if self._inputs.knows(tap.device, ON_BATTERY)}
