@@ -67,6 +67,11 @@ def test_an_unknown_claim_or_import_matches_nothing() -> None:
     assert match_hour([{"a": 1.0}], [2.0]).part(None) is None
 
 
+def test_without_contracts_nothing_is_matched_whatever_the_import() -> None:
+    parts = share_hour([{}, {}], [None, 1.0])
+    assert [None if part is None else part.total for part in parts] == [0.0, 0.0]
+
+
 def test_a_contract_that_begins_within_the_hour() -> None:
     parts = share_hour([{}, {"a": 1.0}], [1.0, 1.0])
     assert parts[0] is not None

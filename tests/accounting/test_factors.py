@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from rackwatt.collector.accounting.factor_series import FactorLine, FactorSeries
+from rackwatt.collector.accounting.factor_series import CARBON_FREE, FactorLine, FactorSeries
 from rackwatt.collector.accounting.factors import SiteFactors, parse, shipped
 
 NOW = int(datetime(2026, 6, 1, tzinfo=UTC).timestamp() * 1000)
@@ -143,3 +143,12 @@ def test_a_series_says_nothing_before_and_between_its_lines() -> None:
 def test_factors_of_an_instant_are_made_once() -> None:
     factors = SiteFactors(shipped(), "MA")
     assert factors.at(NOW) is factors.at(NOW + 1)
+
+
+def test_a_line_of_the_sites_series_comes_first() -> None:
+    lines = (FactorLine("pv", "direct", 0, 10, 1.0), FactorLine(CARBON_FREE, "direct", 0, 10, 0.3))
+    site = SiteFactors(shipped(), "MA", series=lines)
+    found = site.find("pv", "direct", 5)
+    assert found is not None
+    assert (found.value, found.source) == (1.0, "site's series")
+    assert site.at(5).grid_carbon_free_ratio == 0.3

@@ -59,6 +59,10 @@ def test_golden_shares_and_carbon_of_both_hours() -> None:
     assert known(found.shares.carbon) + known(found.shares.carbon_free) == pytest.approx(1.0)
     assert found.ref.value == pytest.approx(181.0 / 293.6)
     assert found.export_ratio.value == 0.0
+    flat = found.flat()
+    assert flat["source_pv_watt_hours"] == 100.0
+    assert flat["load_it_watt_hours"] == 240.0
+    assert flat["carbon_operational_grams"] == pytest.approx(19.953 + 40.028, rel=1e-4)
 
 
 # -- traps ---------------------------------------------------------------------------------------
@@ -77,6 +81,14 @@ def test_trap_only_the_utility_meter_counted() -> None:
     history = History()
     history.book({"grid": 50.0, "pv": 70.0}, {"it": 100.0, "cooling": 20.0})
     assert period(history.rows, RULES).pue.value == pytest.approx(1.2)
+
+
+def test_a_pue_below_1_is_withheld() -> None:
+    """The own generation is not metered: the figure would be a wrong one."""
+    history = History()
+    history.book({"grid": 50.0}, {"it": 100.0, "cooling": 20.0})
+    found = period(history.rows, RULES).pue
+    assert (found.value, found.external, found.reason) == (None, None, "below_one")
 
 
 def test_trap_battery_charge_as_overhead() -> None:

@@ -3,7 +3,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import fsum
 
 from rackwatt.collector.accounting.cfe import met_by_own
 from rackwatt.collector.accounting.masses import Masses
@@ -97,11 +96,8 @@ class BookedInterval:
     @property
     def external(self) -> float | None:
         """``E_DC`` with the battery outside: its losses are no overhead, what it took is gone."""
-        if self.boundary is None or self.stock_change is None:
-            return None
-        if self.charge is None or self.discharge is None:
-            return None
-        return fsum((self.boundary, self.stock_change, -self.charge, self.discharge))
+        taken = None if self.charge is None else -self.charge
+        return total((self.boundary, self.stock_change, taken, self.discharge))
 
     @property
     def met_by_own(self) -> float | None:

@@ -48,7 +48,8 @@ class PeriodPue:
             weakest there is; ``None`` if a meter does not say where it sits.
         interim: The period is shorter than a year.
         coverage: Part of the period in which both terms are known, 0..1.
-        reason: ``ups_on_battery``, ``coverage`` or ``no_it_load``; ``None`` with a value.
+        reason: ``ups_on_battery``, ``coverage``, ``no_it_load`` or ``below_one`` (the meters
+            contradict each other: no data center takes in less than its IT); ``None`` with a value.
         uncertainty: Expanded, k = 2; ``None`` if it cannot be said.
     """
 

@@ -59,6 +59,8 @@ __all__ = [
 UPS_REST_MS: Final = 15 * 60_000
 """After so long on the mains a UPS counts as recharged, unless its row says otherwise."""
 
+_ROUNDING: Final = 1e-9
+
 YEAR_MS: Final = 365 * DAY_MS
 """The PUE of anything shorter is an interim one."""
 
@@ -208,6 +210,8 @@ class _Books:
             reason = "coverage"
         elif ratio.value is None:
             reason = "no_it_load"
+        elif ratio.value < 1.0 - _ROUNDING:
+            reason = "below_one"
         categories = self._sums.categories - {None}
         whole = categories == self._sums.categories
         return PeriodPue(
