@@ -18,9 +18,9 @@ import yaml
 
 from rackwatt.twin.addresses import Credentials, Gateway, Host
 from rackwatt.twin.devices import Catalogue, Device, catalogue, default_meters, row_meter
-from rackwatt.twin.gpufile import write_layout
+from rackwatt.twin.gpufile import gpu_uuid, write_layout
 from rackwatt.twin.gpus import make_layout
-from rackwatt.twin.spec import HallSpec, MeterSpec, TwinSpec
+from rackwatt.twin.spec import HallSpec, MeterSpec, TenantSpec, TwinSpec
 from rackwatt.twin.world.racks import Floor
 from rackwatt.wire.ports import FOR_TWIN, free_ports
 
@@ -215,7 +215,24 @@ def site_document(spec: TwinSpec) -> dict[str, Any]:
     document["meters"] = _meters(spec)
     document["halls"] = [_hall(spec, hall) for hall in spec.halls]
     document["agents"] = _agents(spec)
+    if spec.tenants:
+        document["tenants"] = [_tenant(spec, tenant) for tenant in spec.tenants]
     return document
+
+
+def _tenant(spec: TwinSpec, tenant: TenantSpec) -> dict[str, Any]:
+    """A tenant as the site file names it: GPUs by their UUID."""
+    gpus = [
+        f"{node}/{gpu_uuid(spec.site.id, node, int(index))}"
+        for node, _, index in (name.partition("/") for name in tenant.gpus)
+    ]
+    held = {"gpus": gpus, "nodes": list(tenant.nodes), "racks": list(tenant.racks)}
+    facts = {"name": tenant.name, "kind": tenant.kind, "country": tenant.country}
+    return {
+        "id": tenant.id,
+        **{name: value for name, value in facts.items() if value},
+        "assignments": [{unit: names for unit, names in held.items() if names}],
+    }
 
 
 def _meters(spec: TwinSpec) -> list[dict[str, Any]]:
@@ -257,6 +274,8 @@ def _hall(spec: TwinSpec, hall: HallSpec) -> dict[str, Any]:
             item["pdus"] = "{rack}-pdu-[a-b]"
             item["pdu_class"] = _LOAD_CLASS
             item["sensors"] = {"inlet": "{rack}-inlet", "outlet": "{rack}-outlet"}
+        if hall.metering == "row":
+            item["pdu_parent"] = row_meter(row.id)
         rows.append(item)
     document: dict[str, Any] = {"id": hall.id, "rows": rows}
     if hall.cdus:

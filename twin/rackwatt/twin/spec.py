@@ -217,6 +217,21 @@ class JobSpec(_Strict):
     checkpoint: Annotated[Duration, Field(ge=0, lt=600)] = 12.0
 
 
+class TenantSpec(_Strict):
+    """Who holds some of the machines, in the site file that the twin writes.
+
+    A GPU is named `NODE/INDEX`; the site file names it by its UUID.
+    """
+
+    id: str
+    name: str = ""
+    kind: Literal["researcher", "start-up", "company", "operator"]
+    country: str | None = None
+    racks: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+    gpus: tuple[Annotated[str, Field(pattern=r"^[^/]+/[0-9]+$")], ...] = ()
+
+
 class ContractSpec(_Strict):
     """Supply from elsewhere, wheeled over the grid: a claim on the import, metered at its plant."""
 
@@ -292,6 +307,7 @@ class TwinSpec(_Strict):
     halls: tuple[HallSpec, ...] = Field(min_length=1)
     jobs: tuple[JobSpec, ...] = ()
     contracts: tuple[ContractSpec, ...] = ()
+    tenants: tuple[TenantSpec, ...] = ()
     meters: tuple[MeterSpec, ...] = ()
     cdu_map: str = "blueprint-cdu"
     rows_served: int | None = Field(default=None, ge=0)
