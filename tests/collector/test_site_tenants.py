@@ -171,3 +171,10 @@ def test_the_operators_name_is_kept_for_the_operator(tmp_path: Path) -> None:
     (found,) = errors(tmp_path, "tenants: [{id: operator, kind: company}]\n")
     assert "'operator' is who has what nobody holds" in found
     assert loaded(tmp_path, "tenants: [{id: operator, kind: operator}]\n").tenants
+
+
+def test_a_row_is_fed_by_a_meter_that_exists(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(GOOD.replace("pdus:", "pdu_parent: h, pdus:"), encoding="utf-8")
+    with pytest.raises(ConfigErrors, match=r"5: .*pdu_parent: unknown meter 'h'"):
+        load_site(file)

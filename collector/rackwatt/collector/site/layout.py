@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Halls, rows, racks and devices: expansion of the patterns, and the rules on names."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -113,6 +113,15 @@ def lay_out(problems: Problems, file: SiteFile) -> Layout:
     names = problems.expand(("devices",), file.devices)
     layout.put(names, "device", Placement(SITE_HALL), Validity(), ("devices",))
     return layout
+
+
+def check_feeds(problems: Problems, file: SiteFile, meters: Collection[str]) -> None:
+    """A row's `pdu_parent` is a meter."""
+    for index, hall in enumerate(file.halls):
+        for number, row in enumerate(hall.rows):
+            if row.pdu_parent is not None and row.pdu_parent not in meters:
+                key: Key = ("halls", index, "rows", number, "pdu_parent")
+                problems.unknown(key, "meter", [row.pdu_parent], meters)
 
 
 def _hall(layout: Layout, hall: HallModel, key: Key) -> None:

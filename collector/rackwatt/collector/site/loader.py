@@ -18,7 +18,7 @@ from rackwatt.collector.site.buses import buses_of, check_buses, ties_of
 from rackwatt.collector.site.certificates import certificates_of
 from rackwatt.collector.site.factor_series import factor_series_of
 from rackwatt.collector.site.factors import FACTOR_NAMES
-from rackwatt.collector.site.layout import Layout, lay_out
+from rackwatt.collector.site.layout import Layout, check_feeds, lay_out
 from rackwatt.collector.site.metering import (
     DEFAULT_CLASS,
     MeterTable,
@@ -87,6 +87,7 @@ def _build(problems: Problems, file: SiteFile, moves: Moves) -> Site:
     rehouse(layout, moves)
     halls = (SITE_HALL, *(hall.id for hall in layout.halls))
     table = meter_table(problems, file.meters, layout, halls)
+    check_feeds(problems, file, {meter.id for meter in table.meters})
     buses = buses_of(problems, file)
     metering = Metering(table.meters, buses, ties_of(problems, file, buses, layout, table))
     if check_meters(problems, table, metering):
