@@ -2,11 +2,11 @@
 """The hourly carbon-free energy score."""
 
 import pytest
-from accounting_rows import History, factors
+from accounting_rows import History, factors, known
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rackwatt.collector.accounting.cfe import CfeHour, cfe_hour, met_by_own, score
+from rackwatt.collector.accounting.cfe import CfeHour, met_by_own, score
 from rackwatt.collector.accounting.period import Rules, period
 
 energies = st.floats(0.0, 1e6)
@@ -23,26 +23,8 @@ def test_hourly_score_without_a_battery() -> None:
 
 def test_hourly_score_with_a_battery() -> None:
     """Loads 100, 100; pv 160, 0; charge 60, discharge 54; grid 25 %: 82.75 %."""
-    first = cfe_hour(
-        load=100.0,
-        own=160.0,
-        charge=60.0,
-        export=0.0,
-        discharge=0.0,
-        stock_carbon_free=None,
-        matched=0.0,
-        grid_carbon_free=0.25,
-    )
-    second = cfe_hour(
-        load=100.0,
-        own=0.0,
-        charge=0.0,
-        export=0.0,
-        discharge=54.0,
-        stock_carbon_free=1.0,
-        matched=0.0,
-        grid_carbon_free=0.25,
-    )
+    first = CfeHour(100.0, 160.0 - 60.0, 0.25)
+    second = CfeHour(100.0, 54.0 * 1.0, 0.25)
     assert score([first, second]).value == pytest.approx(0.8275)
 
 
@@ -84,28 +66,6 @@ def test_an_hour_with_an_unknown_term_is_left_out() -> None:
     assert CfeHour(None, 1.0, 0.2).met is None
     assert CfeHour(100.0, 50.0, None).met is None
     assert CfeHour(100.0, 100.0, None).met == 100.0
-    unknown = cfe_hour(
-        load=100.0,
-        own=1.0,
-        charge=0.0,
-        export=0.0,
-        discharge=5.0,
-        stock_carbon_free=None,
-        matched=0.0,
-        grid_carbon_free=0.2,
-    )
-    assert unknown.cfe is None
-    idle = cfe_hour(
-        load=0.0,
-        own=1.0,
-        charge=1.0,
-        export=0.0,
-        discharge=0.0,
-        stock_carbon_free=None,
-        matched=0.0,
-        grid_carbon_free=0.2,
-    )
-    assert (idle.cfe, idle.met) == (0.0, 0.0)
 
 
 def test_what_own_output_met_of_a_row_may_be_unknown() -> None:
@@ -134,3 +94,29 @@ def test_the_score_lies_between_the_grids_worst_and_1(
     found = score(hours).value
     if found is not None:
         assert min(free for _, _, free in rows) - 1e-9 <= found <= 1.0 + 1e-9
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.floats(0.0, 1000.0)] * 6, st.booleans(), ratios), min_size=1, max_size=6
+    )
+)
+def test_a_row_meets_what_the_rule_says(rows) -> None:  # type: ignore[no-untyped-def]
+    """Own output and discharge go to load, charge and export pro rata, the stock as it was."""
+    history = History()
+    for pv, grid, it, charge, discharge, export, either, ratio in rows:
+        stock = history.state
+        whole = stock.watt_hours
+        into, out = (charge, 0.0) if either else (0.0, min(discharge, whole))
+        free = stock.stock["pv"] + known(stock.grid_free)
+        row = history.book(
+            {"pv": pv, "grid": grid},
+            {"it": it + 1.0, "export": export},
+            into,
+            out,
+            at=factors(carbon_free=ratio),
+        )
+        supplied = pv + grid + out + known(row.unknown)
+        direct = pv + (out * free / whole if out else 0.0)
+        met = (it + 1.0) * direct / supplied
+        assert row.met_by_own == pytest.approx(met, rel=1e-6, abs=1e-6)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rackwatt.collector.accounting.battery import BatteryParameters, BatteryState, initial
 from rackwatt.collector.accounting.factors import IntervalFactors
 from rackwatt.collector.accounting.interval import Flows, IntervalAccount, account
-from rackwatt.collector.accounting.keyfigures import PueInterval, pue, ratio_of_sums, shares
+from rackwatt.collector.accounting.keyfigures import ratio_of_sums, shares
 from rackwatt.collector.accounting.vocabulary import LOADS, ORIGINS, SERIES
 
 LIFE_CYCLE = {"pv": 48.0, "wind": 11.0, "hydro": 24.0, "grid": 619.71, "genset": None}
@@ -101,7 +101,7 @@ def test_scope_2_reconciles_with_the_operational_series() -> None:
 def test_golden_pue_counts_battery_losses() -> None:
     """IT 120 an hour: 1.2233 with the battery inside, 1.2000 with it outside."""
     hours = golden()
-    inside = pue([PueInterval(hour.boundary, 120.0) for hour in hours])
+    inside = ratio_of_sums((hour.boundary, 120.0) for hour in hours)
     assert known(inside.value) == pytest.approx(1.2233, abs=5e-5)
     assert known(ratio_of_sums((h.load, 120.0) for h in hours).value) == pytest.approx(1.2)
 

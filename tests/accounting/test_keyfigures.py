@@ -5,11 +5,9 @@ import pytest
 
 from rackwatt.collector.accounting.keyfigures import (
     SIGNED_COVERAGE,
-    PueInterval,
     Shares,
     boundary_energy,
-    cue,
-    pue,
+    pue_reason,
     ratio_of_sums,
     shares,
     weakest_category,
@@ -35,33 +33,23 @@ def test_only_intervals_with_both_terms_count() -> None:
     assert ratio.coverage == pytest.approx(0.9)
     assert ratio.reported() is None
     assert ratio.reported(0.9) == pytest.approx(1.2)
-    result = pue([PueInterval(120.0, 100.0)] * 9 + [PueInterval(120.0, None)])
-    assert (result.value, result.reason) == (None, "coverage")
+    assert pue_reason(ratio, ups_open=False) == "coverage"
+    assert pue_reason(ratio, ups_open=False, minimum=0.9) is None
 
 
 def test_nothing_has_no_ratio() -> None:
     assert ratio_of_sums([]).value is None
     assert ratio_of_sums([(1.0, 0.0)]).value is None
     assert ratio_of_sums([(1.0, 1.0)] * 100).reported(SIGNED_COVERAGE) == 1.0
-    assert pue([PueInterval(1.0, 0.0)]).reason == "no_it_load"
-    assert pue([]).reason == "coverage"
-
-
-def test_neighbours_are_not_the_data_center() -> None:
-    """Import 1000, exhibition 60, incubator 40, IT 750: 1.200."""
-    inside = boundary(grid_import=1000.0, campus=100.0)
-    assert pue([PueInterval(inside, 750.0)], category=2).value == pytest.approx(1.2)
-
-
-def test_pumps_on_the_racks_busbar_are_cooling() -> None:
-    """Total 150, rack 132 of which CDU 3: 1.163."""
-    assert pue([PueInterval(150.0, 132.0 - 3.0)]).value == pytest.approx(1.163, abs=5e-4)
+    assert pue_reason(ratio_of_sums([(1.0, 0.0)]), ups_open=False) == "no_it_load"
+    assert pue_reason(ratio_of_sums([]), ups_open=False) == "coverage"
+    assert pue_reason(ratio_of_sums([(1.0, 2.0)]), ups_open=False) == "below_one"
 
 
 def test_own_generation_and_the_battery_belong_to_the_boundary() -> None:
     """Only the utility meter would say 0.5."""
     inside = boundary(grid_import=50.0, own_generation=40.0, export=5.0, stock_change=-35.0)
-    assert pue([PueInterval(inside, 100.0)]).value == pytest.approx(1.2)
+    assert inside == pytest.approx(120.0)
 
 
 def test_charging_is_no_overhead() -> None:
@@ -73,26 +61,14 @@ def test_an_unknown_term_is_no_zero() -> None:
     assert boundary(own_generation=None) is None
 
 
-def test_an_hour_on_the_ups_has_no_pue_and_two_have() -> None:
-    """Imports 60 and 180, IT 100 and 100: never 0.60 or 1.80; over both hours 1.20."""
-    hours = [PueInterval(60.0, 100.0, ups_open=True), PueInterval(180.0, 100.0)]
-    assert pue(hours[:1]).reason == "ups_on_battery"
-    assert pue(hours[:1]).value is None
-    assert pue(hours[1:], ups_open_before=True).value is None
-    assert pue(hours).value == pytest.approx(1.2)
+def test_an_hour_on_the_ups_has_no_pue() -> None:
+    assert pue_reason(ratio_of_sums([(120.0, 100.0)]), ups_open=True) == "ups_on_battery"
 
 
 def test_a_mixed_site_takes_its_weakest_category() -> None:
     assert weakest_category([3, 2, 3]) == 2
+    assert weakest_category([3, None]) is None
     assert weakest_category([]) is None
-    assert pue([PueInterval(1.2, 1.0)], 3).category == 3
-
-
-def test_cue_is_kilograms_per_kilowatt_hour() -> None:
-    assert cue(300.0, 1000.0) == pytest.approx(0.3)
-    assert cue(None, 1.0) is None
-    assert cue(1.0, 0.0) is None
-    assert cue(1.0, None) is None
 
 
 def test_shares_of_origins() -> None:

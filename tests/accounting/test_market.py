@@ -13,7 +13,6 @@ from rackwatt.collector.accounting.market import (
     Certificate,
     MarketHour,
     SoldOutput,
-    location_based,
     market_based,
     retired_energy,
 )
@@ -149,10 +148,11 @@ def test_the_proposed_method_matches_certificates_in_their_hour() -> None:
 
 
 def test_location_based_is_gross_import_at_its_time() -> None:
-    assert location_based([(100.0, 500.0), (50.0, 200.0), (0.0, None)]) == pytest.approx(60.0)
-    assert location_based([(100.0, None)]) is None
-    assert location_based([(None, 500.0)]) is None
-    assert location_based([]) == 0.0
+    """No export is netted, and no battery shifts anything."""
+    history = History()
+    history.book({"grid": 100.0}, {"it": 20.0}, charge=80.0, at=factors(500.0))
+    history.book({"grid": 50.0}, {"it": 60.0, "export": 40.0}, discharge=50.0, at=factors(200.0))
+    assert period(history.rows, Rules()).scope_2_location.value == pytest.approx(60.0)
 
 
 @given(
@@ -167,7 +167,7 @@ def test_the_market_view_of_average_factors_is_never_above_the_location_view(
         for imported, claim, factor in rows
     ]
     found = market_based(hours, certificates=certificates)
-    location = known(location_based((imported, factor) for imported, _, factor in rows))
+    location = sum(imported * factor / 1000.0 for imported, _, factor in rows)
     assert 0.0 <= known(found.grams) <= location * (1 + 1e-9)
     whole = sum(hour.imported for hour in hours)
     parts = found.contracted + found.certified + found.rest

@@ -58,7 +58,7 @@ def test_golden_shares_and_carbon_of_both_hours() -> None:
     assert found.shares.carbon_free == pytest.approx(free / 288.0)
     assert known(found.shares.carbon) + known(found.shares.carbon_free) == pytest.approx(1.0)
     assert found.ref.value == pytest.approx(181.0 / 293.6)
-    assert found.export_ratio.value == 0.0
+    assert found.export.ratio == 0.0
     flat = found.flat()
     assert flat["source_pv_watt_hours"] == 100.0
     assert flat["load_it_watt_hours"] == 240.0
@@ -213,7 +213,7 @@ def test_a_site_without_load_has_no_ratios() -> None:
     assert found.pue.reason == "no_it_load"
     assert found.shares == Shares()
     assert found.origins["pv"].value == 0.0
-    assert found.export_ratio.value == 1.0
+    assert found.export.ratio == 1.0
 
 
 def test_a_mixed_site_takes_its_weakest_category() -> None:

@@ -2,10 +2,12 @@
 """Demand in the utility's window, the invoice, and the cap of export."""
 
 import pytest
+from accounting_rows import History
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rackwatt.collector.accounting.export import export_ratio
+from rackwatt.collector.accounting.export import ExportRatio
+from rackwatt.collector.accounting.period import Rules, period
 from rackwatt.collector.accounting.settlement import (
     Window,
     projected_demand,
@@ -61,15 +63,21 @@ def test_a_steady_power_projects_itself(power: float, elapsed: int) -> None:
 
 def test_export_over_the_running_year() -> None:
     """Of 1000 produced 150 sold, the law allows 20 %: 50 are left."""
-    found = export_ratio([(100.0, 400.0), (50.0, 600.0)], 0.2)
+    history = History()
+    history.book({"pv": 400.0}, {"it": 300.0, "export": 100.0})
+    history.book({"pv": 600.0}, {"it": 550.0, "export": 50.0})
+    found = period(history.rows, Rules(export_cap_ratio=0.2)).export
     assert found.ratio == pytest.approx(0.15)
     assert found.left == pytest.approx(50.0)
     assert found.beyond is False
-    assert export_ratio([(250.0, 1000.0)], 0.2).beyond is True
+    assert ExportRatio(0.25, 1.0, 250.0, 1000.0, 0.2).beyond is True
 
 
 def test_export_without_a_cap_or_a_known_year() -> None:
-    found = export_ratio([(1.0, 10.0)])
+    history = History()
+    history.book({"pv": 10.0}, {"it": 9.0, "export": 1.0})
+    found = period(history.rows, Rules()).export
     assert (found.left, found.beyond) == (None, None)
-    gap = export_ratio([(1.0, 10.0), (None, 10.0)], 0.2)
+    history.book({"pv": 10.0}, {"it": 9.0, "export": None})
+    gap = period(history.rows, Rules(export_cap_ratio=0.2)).export
     assert (gap.ratio, gap.coverage, gap.beyond) == (None, 0.5, None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import fsum
 
 from rackwatt.collector.accounting.keyfigures import Ratio, ratio_of_sums
-from rackwatt.collector.accounting.vocabulary import RENEWABLE, total
+from rackwatt.collector.accounting.vocabulary import RENEWABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,40 +44,6 @@ class CfeHour:
 def score(hours: Sequence[CfeHour]) -> Ratio:
     """Return the score over the hours in which all terms are known, with their part of all."""
     return ratio_of_sums((hour.met, hour.load) for hour in hours)
-
-
-def cfe_hour(
-    *,
-    load: float | None,
-    own: float | None,
-    charge: float | None,
-    export: float | None,
-    discharge: float | None,
-    stock_carbon_free: float | None,
-    matched: float | None,
-    grid_carbon_free: float | None,
-) -> CfeHour:
-    """Form an hour of a bus from its sums.
-
-    Charge and export take the mix of the bus with them, so that much of the own output is not
-    direct; where own output is all there is, this is output less charge less export.
-
-    Args:
-        load: The data center's consumption, Wh.
-        own: Own carbon-free output, Wh.
-        charge: Into the battery, Wh.
-        export: Into the grid, Wh.
-        discharge: Out of the battery, Wh.
-        stock_carbon_free: Carbon-free part of what the battery held, 0..1.
-        matched: Contracts matched to the import, Wh.
-        grid_carbon_free: The grid's carbon-free part, 0..1.
-    """
-    free = 0.0 if discharge == 0.0 else _times(discharge, stock_carbon_free)
-    supplied, taken = total((own, free)), total((charge, export))
-    if load is None or supplied is None or taken is None:
-        return CfeHour(load, None, grid_carbon_free)
-    part = load / (load + taken) if load > 0.0 else 0.0
-    return CfeHour(load, total((supplied * part, matched)), grid_carbon_free)
 
 
 def met_by_own(

@@ -5,10 +5,7 @@ Morocco's law 82-21 caps the surplus that a self-producer may sell at 20 % of it
 (its decrees still move); watched over the running year.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-
-from rackwatt.collector.accounting.keyfigures import ratio_of_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +18,6 @@ class ExportRatio:
         exported: Wh, over that time.
         produced: Wh, over that time, at the generators' output.
         cap: The legal cap, ``None`` if there is none.
-        left: What may still be sold at this production, Wh; below 0 beyond the cap.
     """
 
     ratio: float | None
@@ -32,28 +28,10 @@ class ExportRatio:
 
     @property
     def left(self) -> float | None:
-        """What may still be sold, Wh; ``None`` without a cap."""
+        """What may still be sold, Wh; below 0 beyond the cap, ``None`` where there is none."""
         return None if self.cap is None else self.cap * self.produced - self.exported
 
     @property
     def beyond(self) -> bool | None:
         """Whether the cap is passed; ``None`` if that cannot be said."""
         return None if self.cap is None or self.ratio is None else self.ratio > self.cap
-
-
-def export_ratio(
-    intervals: Iterable[tuple[float | None, float | None]],
-    cap: float | None = None,
-    *,
-    minimum: float = 0.95,
-) -> ExportRatio:
-    """Return the export ratio of a period, as a rule the running year.
-
-    Args:
-        intervals: Export and own production of each interval, Wh.
-        cap: The legal cap, 0..1.
-        minimum: Coverage below which there is no ratio.
-    """
-    found = ratio_of_sums(intervals)
-    ratio = found.reported(minimum)
-    return ExportRatio(ratio, found.coverage, found.numerator, found.denominator, cap)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from rackwatt.collector.accounting.export import ExportRatio
 from rackwatt.collector.accounting.keyfigures import SIGNED_COVERAGE, Shares
 from rackwatt.collector.accounting.market import Market
 from rackwatt.collector.accounting.vocabulary import SERIES, Series
@@ -111,8 +112,7 @@ class PeriodFigures:
         matched: Import that contracts cover.
         surplus: What contracts gave beyond the import.
         matched_by_contract: The first by contract.
-        export_ratio: Export over own production.
-        export_cap_ratio: What the law allows of it.
+        export: Export over own production, and the legal cap.
     """
 
     start_ms: int
@@ -154,8 +154,7 @@ class PeriodFigures:
     matched: Figure
     surplus: Figure
     matched_by_contract: Mapping[str, float]
-    export_ratio: Figure
-    export_cap_ratio: float | None
+    export: ExportRatio
 
     @property
     def signable(self) -> bool:
@@ -191,7 +190,7 @@ class PeriodFigures:
             "energy_reuse_factor_ratio": self.erf.value,
             "water_usage_effectiveness_liters_per_kilowatt_hour": self.wue.value,
             "carbon_free_energy_score_ratio": self.cfe_ratio.value,
-            "export_ratio": self.export_ratio.value,
+            "export_ratio": self.export.ratio,
             "residual_ratio": self.residual_ratio.value,
             "completeness_ratio": self.completeness,
             "restated_intervals": float(self.restated),

@@ -5,7 +5,7 @@ The mean of ratios is never formed. A ratio carries its coverage, and is reporte
 minimum of it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import fsum
 from typing import Final
@@ -15,6 +15,7 @@ from rackwatt.collector.accounting.vocabulary import RENEWABLE, UNKNOWN, total
 REPORTED_COVERAGE: Final = 0.95
 SIGNED_COVERAGE: Final = 0.99
 RETAINED: Final = "retained"
+_ROUNDING: Final = 1e-9
 ON_SITE: Final = ("pv", "wind", "hydro", "genset")
 
 
@@ -73,77 +74,38 @@ def ratio_of_sums(terms: Iterable[tuple[float | None, float | None]]) -> Ratio:
     return Ratio(over / under if under > 0.0 else None, coverage, over, under)
 
 
-@dataclass(frozen=True, slots=True)
-class PueInterval:
-    """What one interval adds to a PUE.
-
-    Attributes:
-        boundary: ``E_DC``, Wh.
-        it: ``E_IT``, Wh.
-        ups_open: At its end a UPS is discharging, or not yet recharged.
-    """
-
-    boundary: float | None
-    it: float | None
-    ups_open: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Pue:
-    """A PUE, its coverage, and why it is unknown if it is.
-
-    Attributes:
-        value: The ratio, ``None`` with a reason.
-        coverage: Part of the period in which both terms are known.
-        category: 1 = IT metered at the UPS output, 2 = PDU output, 3 = IT equipment input.
-        reason: ``ups_on_battery`` or ``coverage`` or ``no_it_load``; ``None`` with a value.
-    """
-
-    value: float | None
-    coverage: float
-    category: int | None
-    reason: str | None
-
-
-def pue(
-    intervals: Sequence[PueInterval],
-    category: int | None = None,
-    *,
-    ups_open_before: bool = False,
-    minimum: float = REPORTED_COVERAGE,
-) -> Pue:
-    """Return the PUE of a period.
+def pue_reason(ratio: Ratio, *, ups_open: bool, minimum: float = REPORTED_COVERAGE) -> str | None:
+    """Return why a period has no PUE, or ``None`` if it has one.
 
     Energy that a UPS gave from its own battery was bought in another interval. So a period that
     starts or ends between a discharge and the recharge has no PUE; one that holds both has.
 
     Args:
-        intervals: The period's intervals, in order.
-        category: Of the IT meters; see :func:`weakest_category`.
-        ups_open_before: A UPS was discharging or not recharged when the period began.
+        ratio: ``E_DC`` over ``E_IT``.
+        ups_open: When the period began or ended, a UPS was discharging or not recharged.
         minimum: Coverage below which there is no value.
+
+    Returns:
+        ``ups_on_battery``, ``coverage``, ``no_it_load``, or ``below_one``: meters contradict each
+        other, for no data center takes in less than its IT.
     """
-    ratio = ratio_of_sums((interval.boundary, interval.it) for interval in intervals)
-    reason = None
-    if ups_open_before or (intervals and intervals[-1].ups_open):
-        reason = "ups_on_battery"
-    elif ratio.coverage < minimum:
-        reason = "coverage"
-    elif ratio.value is None:
-        reason = "no_it_load"
-    return Pue(None if reason else ratio.value, ratio.coverage, category, reason)
+    if ups_open:
+        return "ups_on_battery"
+    if ratio.coverage < minimum:
+        return "coverage"
+    if ratio.value is None:
+        return "no_it_load"
+    return "below_one" if ratio.value < 1.0 - _ROUNDING else None
 
 
-def weakest_category(categories: Iterable[int]) -> int | None:
-    """Return the category of a site whose IT meters sit at several places: the weakest."""
-    return min(categories, default=None)
+def weakest_category(categories: Collection[int | None]) -> int | None:
+    """Return the category of a site whose IT meters sit at several places: the weakest.
 
-
-def cue(carbon_grams: float | None, it_watt_hours: float | None) -> float | None:
-    """Return the carbon usage effectiveness, kg CO2e per kWh of IT; say which series it is of."""
-    if carbon_grams is None or not it_watt_hours:
-        return None
-    return carbon_grams / it_watt_hours
+    1 = IT metered at the UPS output, 2 = PDU output, 3 = IT equipment input; ``None`` if one meter
+    does not say where it sits.
+    """
+    known = [category for category in categories if category is not None]
+    return min(known, default=None) if len(known) == len(categories) else None
 
 
 def wue(water_liters: float | None, it_watt_hours: float | None) -> float | None:

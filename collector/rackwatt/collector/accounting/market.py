@@ -126,24 +126,6 @@ class Market:
     sold: float
 
 
-def location_based(hours: Iterable[tuple[float | None, float | None]]) -> float | None:
-    """Return gross import times the direct factor at the time of import, g.
-
-    Export is not netted, and no battery shifts anything.
-
-    Args:
-        hours: Import in Wh and direct factor in g/kWh, hour by hour or finer.
-    """
-    masses: list[float] = []
-    for imported, factor in hours:
-        if imported == 0.0:
-            continue
-        if imported is None or factor is None:
-            return None
-        masses.append(imported * factor / 1000.0)
-    return fsum(masses)
-
-
 def market_based(
     hours: Sequence[MarketHour],
     *,

@@ -17,15 +17,19 @@ from rackwatt.collector.accounting.accumulator import Accumulator, Sums
 from rackwatt.collector.accounting.booked import BookedInterval
 from rackwatt.collector.accounting.cfe import score
 from rackwatt.collector.accounting.claims import HourMatch, hour_of, match_hour
+from rackwatt.collector.accounting.export import ExportRatio
 from rackwatt.collector.accounting.figures import Figure, PeriodFigures, PeriodPue, figure
 from rackwatt.collector.accounting.fuels import scope_1
 from rackwatt.collector.accounting.hourly import Claimed, Hour, Markets, claimed, hours_of, markets
 from rackwatt.collector.accounting.keyfigures import (
+    Ratio,
     Shares,
     erf,
+    pue_reason,
     ref,
     retained,
     shares,
+    weakest_category,
     wue,
 )
 from rackwatt.collector.accounting.market import Certificate, SoldOutput
@@ -58,8 +62,6 @@ __all__ = [
 
 UPS_REST_MS: Final = 15 * 60_000
 """After so long on the mains a UPS counts as recharged, unless its row says otherwise."""
-
-_ROUNDING: Final = 1e-9
 
 YEAR_MS: Final = 365 * DAY_MS
 """The PUE of anything shorter is an interim one."""
@@ -164,8 +166,7 @@ class _Books:
             matched=self._figure(claims.matched, self._part(claims.known_ms)),
             surplus=self._figure(claims.surplus, self._part(claims.known_ms)),
             matched_by_contract=claims.contracts,
-            export_ratio=self._ratio("export"),
-            export_cap_ratio=self._rules.export_cap_ratio,
+            export=self._export(),
         )
 
     def _tally(self, name: str) -> Tally:
@@ -203,21 +204,15 @@ class _Books:
     def _pue(self) -> PeriodPue:
         tally = self._tally("pue")
         ratio, external = self._ratio("pue"), self._ratio("pue_external")
-        reason = None
-        if self._outside.ups_open_before or self._ends_on_ups():
-            reason = "ups_on_battery"
-        elif self._part(tally.known_ms) < self._rules.coverage:
-            reason = "coverage"
-        elif ratio.value is None:
-            reason = "no_it_load"
-        elif ratio.value < 1.0 - _ROUNDING:
-            reason = "below_one"
-        categories = self._sums.categories - {None}
-        whole = categories == self._sums.categories
+        reason = pue_reason(
+            Ratio(ratio.known, ratio.coverage, tally.value(0), tally.value(1)),
+            ups_open=self._outside.ups_open_before or self._ends_on_ups(),
+            minimum=self._rules.coverage,
+        )
         return PeriodPue(
             value=None if reason else ratio.value,
             external=None if reason else external.value,
-            category=min((c for c in categories if c is not None), default=None) if whole else None,
+            category=weakest_category(self._sums.categories),
             interim=self._end - self._start < YEAR_MS,
             coverage=ratio.coverage,
             reason=reason,
@@ -271,6 +266,12 @@ class _Books:
             hours, span, rules.certificates, rules.contracts, rules.residual_factor, sold
         )
         return found, min((energy.coverage for energy in energies), default=1.0)
+
+    def _export(self) -> ExportRatio:
+        tally, ratio = self._tally("export"), self._ratio("export")
+        exported, produced = tally.value(0), tally.value(1)
+        cap = self._rules.export_cap_ratio
+        return ExportRatio(ratio.value, ratio.coverage, exported, produced, cap)
 
     def _ref(self, market: Markets) -> Figure:
         tally = self._tally("ref")
