@@ -70,3 +70,7 @@ def test_each_bus_of_a_site_keeps_its_own_gap() -> None:
     assert together(books[:1], 60.0) is books[0]
     part = together([books[0], balance([1.0], [None])], 61.0)
     assert (part.residual, part.unmetered, part.unknown) == (None, 10.0, 0.0)
+
+
+def test_next_to_no_supply_gives_no_ratio() -> None:
+    assert balance([5e-324], [1.0]).ratio is None

@@ -98,7 +98,9 @@ def test_the_score_lies_between_the_grids_worst_and_1(
 
 @given(
     st.lists(
-        st.tuples(*[st.floats(0.0, 1000.0)] * 6, st.booleans(), ratios), min_size=1, max_size=6
+        st.tuples(*[st.integers(0, 8000).map(lambda n: n / 8)] * 6, st.booleans(), ratios),
+        min_size=1,
+        max_size=6,
     )
 )
 def test_a_row_meets_what_the_rule_says(rows) -> None:  # type: ignore[no-untyped-def]

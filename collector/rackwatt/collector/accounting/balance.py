@@ -2,7 +2,7 @@
 """The balance of a bus: what the meters cannot explain gets a name, so the books close."""
 
 from collections.abc import Iterable, Sequence
-from math import fsum
+from math import fsum, isfinite
 from typing import NamedTuple
 
 from rackwatt.collector.accounting.vocabulary import total
@@ -28,7 +28,8 @@ class Balance(NamedTuple):
         """The signed residual as a part of the sources, ``None`` without sources."""
         if self.residual is None or not self.supplied:
             return None
-        return self.residual / self.supplied
+        ratio = self.residual / self.supplied
+        return ratio if isfinite(ratio) else None
 
 
 def balance(sources: Iterable[float | None], sinks: Iterable[float | None]) -> Balance:
