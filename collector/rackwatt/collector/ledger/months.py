@@ -30,6 +30,7 @@ REOPENED_ACT: Final = "month_reopened"
 INVOICE_LIMIT_RATIO: Final = 0.005
 """An invoice that is off by more keeps its month from becoming final."""
 OUTBOX_RETENTION_MS: Final = DAY_MS
+_STUB_MS: Final = 3 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,18 +177,21 @@ class Months:
         at = _midnight(first, zone)
         rows = self._db.execute(
             "SELECT start_ms, end_ms, label, tz_version, final FROM months ORDER BY start_ms"
-        ).fetchall()
-        version = tz_version(zone)
-        for start, end, label, kept_version, final in rows:
+        )
+        now = tz_version(zone)
+        for start, end, label, version, final in rows.fetchall():
             while at < start:
                 until = min(_next(at, zone), start)
-                yield at, until, _label(at, zone), version, False
+                yield at, until, _label(at, until, zone), now, False
                 at = until
-            yield start, end, label, kept_version, bool(final)
+            yield start, end, label, version, bool(final)
             at = end
         while at < max(closed, first + 1):
             until = _next(at, zone)
-            yield at, until, _label(at, zone), version, False
+            if until - at < _STUB_MS:
+                # The zone has changed since the month before was closed.
+                until = _next(until, zone)
+            yield at, until, _label(at, until, zone), now, False
             at = until
 
     def _kept(self, start: int) -> int | None:
@@ -234,8 +238,8 @@ def _local(time_ms: int, zone: ZoneInfo) -> datetime:
     return datetime.fromtimestamp(time_ms / 1000, zone)
 
 
-def _label(time_ms: int, zone: ZoneInfo) -> str:
-    return _local(time_ms, zone).strftime("%Y-%m")
+def _label(start_ms: int, end_ms: int, zone: ZoneInfo) -> str:
+    return _local((start_ms + end_ms) // 2, zone).strftime("%Y-%m")
 
 
 def _midnight(time_ms: int, zone: ZoneInfo) -> int:
