@@ -1,7 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """`rackwatt ledger`: one module per command or family of commands; each adds itself to the app."""
 
-from rackwatt.collector.ledger.commands import importing, show
+from rackwatt.collector.ledger.commands import (
+    certificates,
+    decisions,
+    importing,
+    proof,
+    reconcile,
+    show,
+)
 from rackwatt.collector.ledger.commands.app import ledger_app
 
-__all__ = ["importing", "ledger_app", "show"]
+__all__ = [
+    "certificates",
+    "decisions",
+    "importing",
+    "ledger_app",
+    "proof",
+    "reconcile",
+    "show",
+]

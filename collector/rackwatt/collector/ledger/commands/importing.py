@@ -81,7 +81,8 @@ def import_command(
         raise typer.Exit(2) from errors
     except OSError as error:
         reading = error.filename is not None and Path(error.filename) == flows
-        _fail(f"{error.filename or out}: {error.strerror or error}", 2 if reading else 1)
+        what = f"{flows}: cannot be read" if reading else f"{out}: cannot be written"
+        _fail(f"{what}: {error.strerror or error}", 2 if reading else 1)
     typer.echo(summary.as_text(), err=True)
     if as_json:
         typer.echo(json.dumps(summary.as_json(), indent=2, ensure_ascii=False, allow_nan=False))
@@ -119,8 +120,15 @@ def _progress(flows: Path) -> Iterator[Callable[[int], None] | None]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
     columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as shown:
-        task = shown.add_task("", total=flows.stat().st_size)
-        yield lambda done: shown.update(task, completed=done)
+    shown = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = shown.add_task("", total=flows.stat().st_size)
+
+    def advance(done: int) -> None:
+        shown.start()  # its thread begins only now, after the import has forked
+        shown.update(task, completed=done)
+
+    try:
+        yield advance
+    finally:
+        shown.stop()

@@ -18,10 +18,22 @@ _EXAMPLE: Final = "like 2026-10-01 or 2026-10-01T06:00:00+01:00"
 
 
 def moment(option: str, text: str, zone: tzinfo) -> int:
-    """An instant in ms since 1970 UTC; a date is the first instant of that day at the site.
+    """A whole minute in ms since 1970 UTC; see :func:`instant`.
 
     Raises:
         typer.Exit: it is no time, has no offset, or is no whole minute.
+    """
+    at = instant(option, text, zone)
+    if at % INTERVAL_MS:
+        stop(f"{option}: the books know whole minutes only, not {text!r}")
+    return at
+
+
+def instant(option: str, text: str, zone: tzinfo) -> int:
+    """An instant in ms since 1970 UTC; a date is the first instant of that day at the site.
+
+    Raises:
+        typer.Exit: it is no time, or has no offset.
     """
     stripped = text.strip()
     if _DATE.fullmatch(stripped):
@@ -35,10 +47,7 @@ def moment(option: str, text: str, zone: tzinfo) -> int:
             f"{option}: {text!r} has no offset: write {stripped}+01:00, or Z for UTC, "
             "or only the date for a day at the site"
         )
-    at = round(found.timestamp() * 1000)
-    if at % INTERVAL_MS:
-        stop(f"{option}: the books know whole minutes only, not {text!r}")
-    return at
+    return round(found.timestamp() * 1000)
 
 
 def span_of(
