@@ -216,6 +216,13 @@ def test_a_site_without_load_has_no_ratios() -> None:
     assert found.export.ratio == 1.0
 
 
+def test_a_ratio_over_next_to_nothing_is_no_infinity() -> None:
+    history = History()
+    history.book({"grid": 100.0}, {"it": 5e-324})
+    found = period(history.rows, RULES)
+    assert (found.pue.value, found.pue.reason) == (None, "no_it_load")
+
+
 def test_a_mixed_site_takes_its_weakest_category() -> None:
     history = History()
     for category in (3, 2, 3):

@@ -10,7 +10,7 @@ match is given.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
-from math import fsum
+from math import fsum, isfinite
 from typing import Final
 
 from rackwatt.collector.accounting.accumulator import Accumulator, Sums
@@ -189,7 +189,9 @@ class _Books:
         tally = self._tally(name)
         over, under = tally.value(0), tally.value(1)
         ratio = unit * over / under if under > 0.0 else None
-        return self._figure(ratio, self._part(tally.known_ms))
+        # Over next to nothing a ratio says nothing, and no infinity may get into a store.
+        known = None if ratio is None or not isfinite(ratio) else ratio
+        return self._figure(known, self._part(tally.known_ms))
 
     def _over(
         self,
