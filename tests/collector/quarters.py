@@ -2,8 +2,11 @@
 """A small site with racks, nodes, GPUs and tenants, and a quarter hour of readings of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import fsum
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from rackwatt.collector.accounting.battery import BatteryParameters
 from rackwatt.collector.ledger import InputRecord, Ledger, site_factors
@@ -33,10 +36,25 @@ halls:
   rows:
   - {id: row-2, racks: 'r[3-4]', nodes: '{rack}-n[1-2]', pdus: '{rack}-pdu'}
 """
+SECONDS = range(-10, 921, 10)
+RACKS = {"r1-pdu": 2400.0, "r2-pdu": 1200.0, "r3-pdu": 400.0, "r4-pdu": 0.0}
+IT = fsum(RACKS.values())
+LOADS = {**RACKS, "c": 600.0, "g": 2300.0, "p": 2300.0}
+EIGHT = {f"r1-n{n}/GPU-{g}": 200.0 for n in (1, 2) for g in "abcd"}
 
 
-def site(tenants: str = "", halls: str = HALL, meters: str = PDUS, head: str = HEAD) -> Site:
-    return site_of(Document("site.yaml", head + meters + halls + tenants))
+def tenants(text: str) -> str:
+    return f"tenants:\n{text}"
+
+
+A_AND_B = tenants(
+    "- {id: a, kind: researcher, country: FR, assignments: [{racks: r1}]}\n"
+    "- {id: b, kind: start-up, assignments: [{nodes: r2-n1}, {nodes: r2-n2}]}\n"
+)
+
+
+def site(people: str = "", halls: str = HALL, meters: str = PDUS, head: str = HEAD) -> Site:
+    return site_of(Document("site.yaml", head + meters + halls + people))
 
 
 def ms(text_seconds: float) -> int:
@@ -94,3 +112,33 @@ def tree(of: tuple[Ledger, Attributor], racks: Sequence[str] | None = None) -> d
     found = attributor.tree(BEGIN, list(ledger.rows(BEGIN, BEGIN + QUARTER_MS)), racks)
     assert found is not None
     return found
+
+
+def close(one: float | None, other: float | None) -> bool:
+    assert one is not None
+    assert other is not None
+    return one == pytest.approx(other, rel=1e-9, abs=1e-9)
+
+
+def check_sums(found: Mapping[str, Any]) -> None:
+    """Halls and tenants add up to the site, in every figure."""
+    for parts in (found["halls"].values(), found["tenants"].values()):
+        for figure in ("it", "load"):
+            assert close(fsum(part[figure] for part in parts), found[figure])
+    for figure in ("life_cycle", "operational"):
+        sums = [
+            fsum(part["carbon"][figure] for part in parts)
+            for parts in (found["halls"].values(), found["tenants"].values())
+        ]
+        sums.append(
+            fsum(rack[1 if figure == "life_cycle" else 2] for rack in found["racks"].values())
+        )
+        assert close(sums[0], sums[1])
+        assert close(sums[0], sums[2])
+    for origin in ("pv", "grid", "unknown"):
+        halls, people = (
+            fsum(part["origins"][origin] for part in parts)
+            for parts in (found["halls"].values(), found["tenants"].values())
+        )
+        assert close(halls, people)
+    assert close(fsum(rack[0] for rack in found["racks"].values()), found["it"])

@@ -8,72 +8,33 @@ from typing import Any
 
 import pytest
 from collector.quarters import (
+    A_AND_B,
     BEGIN,
+    EIGHT,
     HALL,
+    IT,
+    LOADS,
+    RACKS,
+    SECONDS,
     booked,
+    check_sums,
+    close,
     gpus,
     ms,
     powers,
     row,
     site,
+    tenants,
     tree,
 )
 
-from rackwatt.collector.ledger import InputRecord
 from rackwatt.collector.ledger.chain import canonical
-from rackwatt.collector.ledger.counters import QUARTER_MS
-from rackwatt.wire.inventory import InventoryItem, Register
 
-SECONDS = range(-10, 921, 10)
-RACKS = {"r1-pdu": 2400.0, "r2-pdu": 1200.0, "r3-pdu": 400.0, "r4-pdu": 0.0}
-IT = fsum(RACKS.values())
-LOADS = {**RACKS, "c": 600.0, "g": 2300.0, "p": 2300.0}
-EIGHT = {f"r1-n{n}/GPU-{g}": 200.0 for n in (1, 2) for g in "abcd"}
 QUARTER = 0.25
-
-
-def tenants(text: str) -> str:
-    return f"tenants:\n{text}"
-
-
-A_AND_B = tenants(
-    "- {id: a, kind: researcher, country: FR, assignments: [{racks: r1}]}\n"
-    "- {id: b, kind: start-up, assignments: [{nodes: r2-n1}, {nodes: r2-n2}]}\n"
-)
 
 
 def known(found: Mapping[str, Any], *names: str) -> dict[str, float]:
     return {name: found["tenants"][name]["load"] for name in names or found["tenants"]}
-
-
-def close(one: float | None, other: float | None) -> bool:
-    assert one is not None
-    assert other is not None
-    return one == pytest.approx(other, rel=1e-9, abs=1e-9)
-
-
-def check_sums(found: Mapping[str, Any]) -> None:
-    """Halls and tenants add up to the site, in every figure."""
-    for parts in (found["halls"].values(), found["tenants"].values()):
-        for figure in ("it", "load"):
-            assert close(fsum(part[figure] for part in parts), found[figure])
-    for figure in ("life_cycle", "operational"):
-        sums = [
-            fsum(part["carbon"][figure] for part in parts)
-            for parts in (found["halls"].values(), found["tenants"].values())
-        ]
-        sums.append(
-            fsum(rack[1 if figure == "life_cycle" else 2] for rack in found["racks"].values())
-        )
-        assert close(sums[0], sums[1])
-        assert close(sums[0], sums[2])
-    for origin in ("pv", "grid", "unknown"):
-        halls, people = (
-            fsum(part["origins"][origin] for part in parts)
-            for parts in (found["halls"].values(), found["tenants"].values())
-        )
-        assert close(halls, people)
-    assert close(fsum(rack[0] for rack in found["racks"].values()), found["it"])
 
 
 def test_tenants_pay_their_it_and_their_part_of_the_overhead() -> None:
@@ -291,6 +252,18 @@ def test_it_at_the_ups_flows_down_to_racks_that_are_below() -> None:
     check_sums(found)
 
 
+def test_an_empty_hall_takes_nothing() -> None:
+    meters = "- {id: ups, role: it, position: ups_output, cadence: 10s}\n"
+    halls = HALL + "- id: hall-c\n"
+    found = row(booked(site(halls=halls, meters=meters), powers({**LOADS, "ups": 4200.0}, SECONDS)))
+    assert list(found["halls"]) == ["hall-a", "hall-b"]
+    assert found["racks"]["r1"][0] == pytest.approx(630.0)
+    bare = site(halls="\nhalls: [{id: hall-c}]\n", meters=meters)
+    found = row(booked(bare, powers({"ups": 4000.0, "c": 600.0, "g": 4600.0, "p": 0.0}, SECONDS)))
+    assert found["halls"]["site"]["it"] == pytest.approx(1000.0)
+    assert found["tenants"]["operator"]["load"] == pytest.approx(1150.0)
+
+
 def test_without_halls_all_is_the_operators() -> None:
     of = site(halls="", meters="- {id: i, role: it, cadence: 10s}\n")
     books = booked(of, powers({"i": 4000.0, "c": 600.0, "g": 2300.0, "p": 2300.0}, SECONDS))
@@ -341,58 +314,3 @@ def test_a_counter_that_started_anew_leaves_its_energy_to_the_nodes_remainder() 
     check_sums(found)
     late = [c for c in counters if c.device != "r1-n1/GPU-a" or c.time_ms < ms(300)]
     assert "counter_gap" in row(booked(site(people), powers(LOADS, SECONDS), late))["flags"]
-
-
-def test_the_ledger_keeps_attribution_in_its_journal() -> None:
-    of = site(A_AND_B)
-    ledger, attributor = booked(of, [])
-    ledger.attribute(attributor)
-    ledger.apply(powers(LOADS, range(-10, 3700, 10)), 2)
-    ledger.close_intervals(ms(3640))
-    entries = [e for e in ledger.entries(0, 10_000) if e.kind == "attribution"]
-    starts = [e.start_ms for e in entries]
-    assert starts == [BEGIN - QUARTER_MS + n * QUARTER_MS for n in range(5)][-len(starts) :]
-    assert set(starts) >= {BEGIN + n * QUARTER_MS for n in range(4)}
-    assert all(e.revision == 1 for e in entries)
-
-
-def test_a_change_of_the_topology_is_flagged() -> None:
-    at = datetime.fromtimestamp(ms(300) / 1000, UTC).isoformat()
-    halls = HALL.replace(
-        "pdus: '{rack}-pdu'}\n- id: hall-b",
-        f"pdus: '{{rack}}-pdu', valid_to: '{at}'}}\n- id: hall-b",
-    )
-    found = row(booked(site(halls=halls), powers(LOADS, SECONDS)))
-    assert "topology_changed" in found["flags"]
-
-
-def test_coarse_registers_take_the_hours_sum() -> None:
-    """PDUs count in steps of 100 Wh: racks still add up to the books, minute by minute."""
-    of = site(A_AND_B)
-    ledger, attributor = booked(of, [])
-    items = [
-        InventoryItem(
-            device=pdu,
-            registers={"energy_import_watt_hours": Register(resolution_watt_hours=100.0)},
-        )
-        for pdu in RACKS
-    ]
-    ledger.inventory(items, BEGIN - 7_200_000)
-    coarse: list[InputRecord] = []
-    for record in powers(LOADS, range(-10, 3700, 10)):
-        values = dict(record.values)
-        if record.device in RACKS:
-            values["energy_import_watt_hours"] = (
-                (values["energy_import_watt_hours"] or 0) // 100 * 100
-            )
-        coarse.append(InputRecord(record.device, record.time_ms, values, record.received_ms))
-    ledger.apply(coarse, 2)
-    ledger.close_intervals(ms(1000))
-    early = row((ledger, attributor))
-    assert "provisional" in early["flags"]
-    check_sums(early)
-    ledger.close_intervals(ms(3640))
-    late = row((ledger, attributor))
-    assert "children_scaled" not in late["flags"]
-    check_sums(late)
-    ledger.close()

@@ -122,7 +122,8 @@ class Descent:
         buses = {hall.bus for hall in found} | {bus for row in rows for bus in row.data["buses"]}
         result: list[tuple[HallPlace, Amount | None, Inside]] = []
         for bus in sorted(buses):
-            halls = [hall for hall in found if hall.bus == bus]
+            # An empty hall draws nothing, and must not take what others leave.
+            halls = [hall for hall in found if hall.bus == bus and hall.groups]
             whole = it_of(rows, bus)
             if not halls and (whole is None or any(whole.course)):
                 result.append((HallPlace(SITE_HALL, bus, ()), whole, [(None, whole)]))
@@ -168,8 +169,6 @@ class Descent:
         groups: Sequence[Part],
         members: Sequence[Sequence[Part]],
     ) -> Inside:
-        if not hall.groups:
-            return [(None, amount)]
         result: Inside = []
         # What is taken off somewhere in the hall is no odd excess of its racks.
         amounts = self._divide(quarter, amount, groups, quiet=bool(hall.less))
