@@ -8,6 +8,8 @@ once, so the order in which readings arrived cannot show in a figure.
 
 The way of an energy: :mod:`channels` says which field of which meter feeds which flow,
 :mod:`registers` and :mod:`power` read them, :mod:`metering` makes energies of intervals,
-:mod:`interval` books one interval (:mod:`balance`, :mod:`sharing`, :mod:`battery`,
-:mod:`factors`), :mod:`keyfigures` forms ratios over many.
+:mod:`interval` books one interval: :mod:`balance` closes each bus, :mod:`tracing` follows what
+ties carry from bus to bus (:mod:`sharing` is its case of one bus), :mod:`battery` and
+:mod:`factors` trace what is stored and what it emits. :mod:`residual` and :mod:`uncertainty` judge
+it by the meters, :mod:`claims` stand beside it, :mod:`period` forms figures over many.
 """

@@ -105,8 +105,9 @@ def energies(
 
 def _from_register(start: int, end: int, curves: _Curves) -> Energy:
     """Put an interval together from register steps, and power where there is none."""
+    parts: list[float | None] = []
     pieces: list[Energy] = []
-    reached = start
+    reached, near = start, 2 * curves.spec.cadence_ms
     for index in range(bisect_right(curves.ends, start), len(curves.steps)):
         step = curves.steps[index]
         if step.start_ms >= end:
@@ -114,11 +115,17 @@ def _from_register(start: int, end: int, curves: _Curves) -> Energy:
         if step.start_ms > reached:
             pieces.append(Energy(curves.power.energy(reached, step.start_ms), estimated=True))
         left, right = max(step.start_ms, start), min(step.end_ms, end)
-        pieces.append(_piece(step, left, right, curves))
+        span = step.end_ms - step.start_ms
+        if span <= near and step.watt_hours is not None:
+            parts.append(step.watt_hours * ((right - left) / span))  # nearly all of them
+        else:
+            pieces.append(_piece(step, left, right, curves))
         reached = right
     if reached < end:
         pieces.append(Energy(curves.power.energy(reached, end), estimated=True))
-    energy = total(piece.watt_hours for piece in pieces)
+    if not pieces:
+        return Energy(total(parts))
+    energy = total([*parts, *(piece.watt_hours for piece in pieces)])
     return Energy(
         energy,
         estimated=energy is not None and any(piece.estimated for piece in pieces),
@@ -127,13 +134,10 @@ def _from_register(start: int, end: int, curves: _Curves) -> Energy:
 
 
 def _piece(step: Step, left: int, right: int, curves: _Curves) -> Energy:
-    """Return the part of a register step that lies between two instants of it."""
+    """Return the part of a long or broken register step that lies between two instants of it."""
     if step.watt_hours is None:
         return Energy(curves.power.energy(left, right), estimated=True)
-    span = step.end_ms - step.start_ms
-    flat = (right - left) / span
-    if span <= 2 * curves.spec.cadence_ms:
-        return Energy(step.watt_hours * flat)
+    flat = (right - left) / (step.end_ms - step.start_ms)
     if (left, right) == (step.start_ms, step.end_ms):
         return Energy(step.watt_hours)
     for curve in (curves.power, curves.parent):

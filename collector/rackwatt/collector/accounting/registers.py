@@ -114,7 +114,7 @@ def steps(
     for before, after in pairwise(readings):
         energy: float | None = None
         code: Happening | None = "swap"
-        if not any(before.time_ms < swap <= after.time_ms for swap in swaps):
+        if not swaps or not any(before.time_ms < swap <= after.time_ms for swap in swaps):
             peak = power.peak(before.time_ms - margin, after.time_ms)
             energy, code = advance(before, after, spec, peak)
         found.append(Step(before.time_ms, after.time_ms, energy))
