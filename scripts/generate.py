@@ -9,6 +9,7 @@ from pathlib import Path
 import rackwatt.agents.metrics
 import rackwatt.collector.ingest.metrics
 import rackwatt.collector.live.metrics
+import rackwatt.collector.roles.metrics
 from rackwatt.wire import schema
 from rackwatt.wire.metrics import MetricSpec
 from rackwatt.wire.readings import FIELDS
@@ -40,6 +41,10 @@ changelog. A share or ratio that is unknown is absent, never 0. Units: see the n
 ## Figures (accountant)
 
 {_table(rackwatt.collector.live.metrics.CATALOGUE)}
+
+## Books (accountant)
+
+{_table(rackwatt.collector.roles.metrics.CATALOGUE)}
 
 ## Delivery (each collector)
 

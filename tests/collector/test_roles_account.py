@@ -3,24 +3,19 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from collecting import (
     LOADS,
     TOKEN,
-    CollectorKit,
-    ShiftedClock,
-    collector_kit,
     inventory,
     message,
     small_site,
 )
+from collector.house import VALUES, House, minutes
 from doubles import START_MS, Running, until
 
 from rackwatt.collector.ingest.spool import ACCOUNTANT
@@ -30,8 +25,6 @@ from rackwatt.collector.roles import collect as collect_module
 from rackwatt.collector.roles import following as following_module
 from rackwatt.collector.roles.account import Accountant, AccountOptions
 from rackwatt.collector.roles.following import Following
-from rackwatt.collector.service import serve_http
-from rackwatt.collector.store import EmbeddedStore
 from rackwatt.wire.inventory import InventoryItem, Register
 from servers.fixtures import free_port
 
@@ -42,67 +35,11 @@ def _short_long_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following_module, "_POLL_PAUSE_SECONDS", 0.005)
 
 
-@dataclass
-class House:
-    """Collectors that are served, and an accountant's folder."""
-
-    folder: Path
-    clock: ShiftedClock = field(default_factory=ShiftedClock)
-    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
-    port: int = field(default_factory=free_port)
-
-    async def collector(self, name: str = "a", port: int | None = None) -> tuple[CollectorKit, str]:
-        kit = await self.stack.enter_async_context(
-            collector_kit(self.folder / f"{name}.db", self.clock)
-        )
-        port = port or free_port()
-        served = Running(serve_http(kit.door.app(), "127.0.0.1", port, kit.door.close))
-        await self.stack.enter_async_context(served)
-        return kit, f"http://127.0.0.1:{port}"
-
-    def accountant(self, *urls: str, with_metrics: bool = False) -> Accountant:
-        options = AccountOptions(
-            urls, self.folder, "127.0.0.1", self.port, TOKEN, with_collector_metrics=with_metrics
-        )
-        return Accountant(small_site(), self.store(), options, self.clock)
-
-    def store(self) -> EmbeddedStore:
-        return EmbeddedStore(self.folder / "books", clock=self.clock)
-
-    def query(self, text: str) -> list[tuple[Any, ...]]:
-        path = self.folder / "ledger.db"
-        if not path.exists():
-            return []
-        connection = sqlite3.connect(path)
-        try:
-            return connection.execute(text).fetchall()
-        except sqlite3.OperationalError:
-            return []
-        finally:
-            connection.close()
-
-    def count(self, what: str = "inputs") -> int:
-        return len(self.query(f"SELECT 1 FROM {what}"))  # noqa: S608 - of this file
-
-    async def get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False) as http:
-            return await http.get(f"http://127.0.0.1:{self.port}{path}")
-
-
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     made = House(tmp_path)
     async with made.stack:
         yield made
-
-
-def minutes(count: int, before_ms: int = START_MS) -> Sequence[tuple[int, str, bytes]]:
-    """Steady loads each 10 s, up to an instant."""
-    steps = range(before_ms - count * 60_000, before_ms + 1, 10_000)
-    return [message(at, LOADS) for at in steps]
-
-
-VALUES = sum(len(values) for values in LOADS.values())
 
 
 async def test_readings_are_booked_shown_and_passed(house: House) -> None:

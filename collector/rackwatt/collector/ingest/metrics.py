@@ -75,11 +75,19 @@ SPOOL_OLDEST: Final = MetricSpec(
 STORE_POINTS: Final = MetricSpec(
     "rackwatt_store_points_total", "counter", "Points written to the store."
 )
+ROLLUPS: Final = MetricSpec(
+    "rackwatt_rollups_total", "counter", "Minutes and hours of readings written to the store."
+)
+ROLLUPS_PENDING: Final = MetricSpec(
+    "rackwatt_rollups_pending",
+    "gauge",
+    "Minutes and hours, each of a kind, that are due and not in the store yet.",
+)
 STORE_UP: Final = MetricSpec("rackwatt_store_up", "gauge", "1 when the store took the last batch.")
 
 CATALOGUE: Final[Sequence[MetricSpec]] = (
     MESSAGES, REJECTED, RECOVERED, DUPLICATE, LOST, DEADLETTERS, AGENT_UP, MISSING, GPU_NODES,
-    CLOCK_OFFSET, SPOOL_BYTES, SPOOL_OLDEST, STORE_POINTS, STORE_UP,
+    CLOCK_OFFSET, SPOOL_BYTES, SPOOL_OLDEST, STORE_POINTS, STORE_UP, ROLLUPS, ROLLUPS_PENDING,
 )  # fmt: skip
 
 AgentState = Literal["online", "silent", "offline"]
@@ -193,7 +201,13 @@ class CollectorState:
             SPOOL_OLDEST.family(((cursor,), age) for cursor, (_, age) in backlog),
             STORE_POINTS.of(self._drain.points),
             STORE_UP.of(float(self._drain.up)),
+            *self._rollup_families(),
         ]
+
+    def _rollup_families(self) -> list[Metric]:
+        rollups = self._drain.rollups
+        counts = (0, 0) if rollups is None else (rollups.written, rollups.pending)
+        return [ROLLUPS.of(counts[0]), ROLLUPS_PENDING.of(counts[1])]
 
     def summary(self) -> dict[str, Any]:
         """What the page shows of a collector, as JSON."""

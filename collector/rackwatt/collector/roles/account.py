@@ -17,9 +17,9 @@ from starlette.routing import Route
 from rackwatt.collector.accounting.battery import initial
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
 from rackwatt.collector.copies.copier import Copier
-from rackwatt.collector.copies.metrics import copy_families
 from rackwatt.collector.exposition import exposition
 from rackwatt.collector.ingest.spool import Record
+from rackwatt.collector.ledger.held import Held
 from rackwatt.collector.ledger.warm import recent_inputs, register_specs
 from rackwatt.collector.live.devices import Devices
 from rackwatt.collector.live.figures import Figures, LiveFigures
@@ -29,6 +29,7 @@ from rackwatt.collector.live.metrics import families
 from rackwatt.collector.live.page import LivePage, SecurityHeaders, routes
 from rackwatt.collector.roles.following import Following
 from rackwatt.collector.roles.keeping import Keeper, Settled
+from rackwatt.collector.roles.metrics import book_families
 from rackwatt.collector.roles.sorting import sort
 from rackwatt.collector.service import serve_http
 from rackwatt.collector.site import Site
@@ -78,6 +79,7 @@ class Accountant:
         self._devices = Devices(site)
         self._history = History()
         self._ledger_view = LedgerView()
+        self._held: Sequence[Held] = ()
         self._figures: Figures | None = None
         self._page = LivePage(history=self._history.as_dict)
         self._live: LiveFigures
@@ -126,6 +128,7 @@ class Accountant:
         if settled.battery is not None:
             self._live.seed(*settled.battery)
         self._ledger_view = settled.view
+        self._held = settled.held
 
     async def _take(self, records: Sequence[Record], spool: str) -> None:
         """Book a piece of a spool, then show it."""
@@ -174,7 +177,7 @@ class Accountant:
         if self._figures is None:
             return []
         own = families(self._site.id, self._figures, self._ledger_view)
-        return [*own, *copy_families(self._copier)]
+        return [*own, *book_families(self._held, self._copier)]
 
     async def _serve(self) -> None:
         app = Starlette(

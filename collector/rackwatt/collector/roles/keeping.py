@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from rackwatt.collector.accounting.battery import BatteryState
+from rackwatt.collector.accounting.vocabulary import DAY_MS
 from rackwatt.collector.ledger import (
     Ledger,
     battery_parameters,
     initial_stock,
     site_factors,
 )
+from rackwatt.collector.ledger.anchors import FILE_NAME, BadAnchors, write_anchor
+from rackwatt.collector.ledger.attribution import Attributor
 from rackwatt.collector.ledger.held import Held
 from rackwatt.collector.ledger.journal import LedgerRow
 from rackwatt.collector.ledger.months import Gap
@@ -58,6 +61,8 @@ class Keeper:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._months_at = clock.monotonic()
+        self._anchored = -1
+        self._held_more = False
         self._ledger: Ledger
         self.factors = site_factors(site)
         self.parameters = battery_parameters(site)
@@ -85,6 +90,11 @@ class Keeper:
             self.initial_watt_hours,
             clock=self._clock,
         )
+        ledger = self._ledger
+        attributor = Attributor(
+            self._site, ledger.metered, ledger.counters, ledger.closed_through_ms
+        )
+        ledger.attribute(attributor)
 
     async def close(self) -> None:
         """Close the ledger, if it is open, and end the thread."""
@@ -115,6 +125,7 @@ class Keeper:
             for time_ms, items in batch.inventories:
                 self._ledger.inventory(items, time_ms)
             self._ledger.apply(batch.inputs, cursor, spool, batch.counters)
+            self._held_more |= any(record.held for record in batch.inputs)
 
         await self.call(work)
 
@@ -151,6 +162,24 @@ class Keeper:
             if months:
                 self._ledger.settle_months(now, self._site.timezone, gaps or ())
                 self._ledger.compact(now, self._site.timezone)
-            return self._settled() if orders or closing.closed or closing.restated else None
+            self._anchor(now)
+            news = orders or closing.closed or closing.restated or self._held_more
+            self._held_more = False
+            return self._settled() if news else None
 
         return await self.call(work)
+
+    def _anchor(self, now_ms: int) -> None:
+        """Once a UTC day, note where the chain ends, to be kept elsewhere."""
+        day = now_ms // DAY_MS
+        if day == self._anchored:
+            return
+        path = self._path.with_name(FILE_NAME)
+        try:
+            anchor = write_anchor(path, self._ledger, now_ms)
+        except (OSError, BadAnchors) as error:
+            _log.error("no anchor of the ledger was written: %s", error)
+        else:
+            if anchor is None and self._ledger.head_seq() == 0:
+                return  # an empty book: try again when there is something in it
+        self._anchored = day

@@ -51,7 +51,7 @@ class Drain:
         self._store = store
         self._site = site
         self._clock = clock
-        self._rollups = rollups
+        self.rollups = rollups
         self._failed = False
         self.points = 0
         self.refused = 0
@@ -66,16 +66,16 @@ class Drain:
             sqlite3.Error: the marks of rollups cannot be read.
         """
         try:
-            if self._rollups is None:
+            if self.rollups is None:
                 await self._keep_draining()
                 return
-            await self._rollups.start()
+            await self.rollups.start()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keep_draining(), name="drain-readings")
-                tasks.create_task(self._rollups.run(), name="drain-rollups")
+                tasks.create_task(self.rollups.run(), name="drain-rollups")
         finally:
-            if self._rollups is not None:
-                await self._rollups.aclose()
+            if self.rollups is not None:
+                await self.rollups.aclose()
             await self._store.aclose()
 
     async def _keep_draining(self) -> None:
@@ -112,9 +112,9 @@ class Drain:
 
     async def _roll_up(self, rows: Sequence[Row], result: WriteResult) -> None:
         """Have rollups made of what is in the store; what it refused would not be read back."""
-        if self._rollups is not None:
+        if self.rollups is not None:
             refused = {id(row) for row, _ in result.rejected}
-            await self._rollups.take(row for row in rows if id(row) not in refused)
+            await self.rollups.take(row for row in rows if id(row) not in refused)
 
     def _rows(self, record: Record) -> list[Row]:
         topic = Topic.parse(record.topic)
