@@ -15,6 +15,7 @@ import typer
 from rackwatt.twin.control import clear, inject
 from rackwatt.twin.faults import FaultError
 from rackwatt.twin.kit import build, load_kit
+from rackwatt.twin.simulate_cli import EPILOG, simulate_command
 from rackwatt.twin.spec import load_spec
 from rackwatt.twin.truth import latest, true_pue, truth_at
 from rackwatt.wire.clock import SYSTEM_CLOCK
@@ -29,8 +30,9 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    help="A simulated site: build, run, question, break it.",
+    help="A simulated site: build, run, question, break it; or weeks of it in minutes.",
 )
+app.command("simulate", epilog=EPILOG)(simulate_command)
 
 DataFolder = Annotated[
     Path, typer.Option("--data", metavar="DIR", help="The folder that 'rackwatt up' uses.")
