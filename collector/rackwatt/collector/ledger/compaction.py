@@ -14,10 +14,10 @@ used again: the file stops growing.
 
 import sqlite3
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from rackwatt.collector.accounting.calendar import span_at
 from rackwatt.collector.accounting.vocabulary import DAY_MS
 from rackwatt.collector.ledger.dirty import Dirty
 from rackwatt.collector.ledger.meta import CLOSED, COMPACTED, FIRST, Meta
@@ -57,8 +57,8 @@ class Compaction:
             return False
         limit = min(now_ms - keep_ms(retention_ms), closed)
         compacted = self._meta.get(COMPACTED)
-        begin = _day(first, zone) if compacted is None else compacted
-        horizon = max(begin, _day(limit, zone))
+        begin = span_at(first, "1d", zone).start_ms if compacted is None else compacted
+        horizon = max(begin, span_at(limit, "1d", zone).start_ms)
         earliest = self._dirty.earliest()
         if earliest is not None and earliest < horizon:
             horizon = begin
@@ -86,8 +86,8 @@ class Compaction:
         if compacted is None or first is None:
             return None
         start = self._meta.get(DELETED)
-        start = _day(first, zone) if start is None else start
-        end = _next_midnight(start, zone)
+        start = span_at(first, "1d", zone).start_ms if start is None else start
+        end = span_at(start, "1d", zone).end_ms
         return (start, end) if end <= compacted - DAY_MS else None
 
     def _next_series(self) -> int | None:
@@ -119,14 +119,3 @@ class Compaction:
 def _slices(low: int, high: int) -> Iterator[tuple[int, int]]:
     for left in range(low, high, _SLICE_MS):
         yield left, min(left + _SLICE_MS, high)
-
-
-def _day(time_ms: int, zone: ZoneInfo) -> int:
-    """The local midnight at or before an instant."""
-    now = datetime.fromtimestamp(time_ms / 1000, zone)
-    return round(datetime(now.year, now.month, now.day, tzinfo=zone).timestamp() * 1000)
-
-
-def _next_midnight(start_ms: int, zone: ZoneInfo) -> int:
-    now = datetime.fromtimestamp(start_ms / 1000, zone) + timedelta(days=1)
-    return round(datetime(now.year, now.month, now.day, tzinfo=zone).timestamp() * 1000)

@@ -104,9 +104,9 @@ class Dirty:
     def quarters(self, low: int, high: int, why: Why) -> None:
         """Mark the quarter hours of a span of time, both ends included; the first cause stays.
 
-        Quarter hours of final months stay as they are.
+        Quarter hours of final months stay as they are, and those whose inputs are compacted.
         """
-        floor = self._meta.get(FINAL) or 0
+        floor = self._meta.floor()
         low = max(low, floor) // QUARTER_MS * QUARTER_MS
         self._db.executemany(
             "INSERT OR IGNORE INTO quarters VALUES (?, ?, ?)",

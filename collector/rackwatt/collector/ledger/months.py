@@ -9,10 +9,10 @@ battery carries no change across it. Being final, and being opened again, are ac
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
+from rackwatt.collector.accounting.calendar import span_at
 from rackwatt.collector.accounting.vocabulary import DAY_MS
 from rackwatt.collector.ledger.chain import AUTHOR
 from rackwatt.collector.ledger.dirty import Dirty
@@ -174,23 +174,23 @@ class Months:
         first, closed = self._meta.get(FIRST), self._meta.get(CLOSED)
         if first is None or closed is None:
             return
-        at = _midnight(first, zone)
+        at = span_at(first, "1mo", zone).start_ms
         rows = self._db.execute(
             "SELECT start_ms, end_ms, label, tz_version, final FROM months ORDER BY start_ms"
         )
         now = tz_version(zone)
         for start, end, label, version, final in rows.fetchall():
             while at < start:
-                until = min(_next(at, zone), start)
+                until = min(span_at(at, "1mo", zone).end_ms, start)
                 yield at, until, _label(at, until, zone), now, False
                 at = until
             yield start, end, label, version, bool(final)
             at = end
         while at < max(closed, first + 1):
-            until = _next(at, zone)
+            until = span_at(at, "1mo", zone).end_ms
             if until - at < _STUB_MS:
                 # The zone has changed since the month before was closed.
-                until = _next(until, zone)
+                until = span_at(until, "1mo", zone).end_ms
             yield at, until, _label(at, until, zone), now, False
             at = until
 
@@ -222,11 +222,11 @@ class Months:
                     yield f"the invoice is off by {off * 100:.2f} %, more than 0.5 %"
 
     def _invoices(self) -> list[dict[str, Any]]:
-        """The latest reconciliation of each span."""
-        latest: dict[tuple[int, int], dict[str, Any]] = {}
+        """The latest reconciliation of each span and meter."""
+        latest: dict[tuple[int, int, str], dict[str, Any]] = {}
         for act in self._journal.acts(RECONCILE):
             span = int(act.data["start_ms"]), int(act.data["end_ms"])
-            latest[span] = dict(act.data)
+            latest[*span, str(act.data.get("meter", ""))] = dict(act.data)
         return list(latest.values())
 
 
@@ -234,22 +234,5 @@ def _data(month: Month) -> dict[str, Any]:
     return {"month": month.label, "start_ms": month.start_ms, "end_ms": month.end_ms}
 
 
-def _local(time_ms: int, zone: ZoneInfo) -> datetime:
-    return datetime.fromtimestamp(time_ms / 1000, zone)
-
-
 def _label(start_ms: int, end_ms: int, zone: ZoneInfo) -> str:
-    return _local((start_ms + end_ms) // 2, zone).strftime("%Y-%m")
-
-
-def _midnight(time_ms: int, zone: ZoneInfo) -> int:
-    """The local midnight that began the month of an instant."""
-    now = _local(time_ms, zone)
-    return round(datetime(now.year, now.month, 1, tzinfo=zone).timestamp() * 1000)
-
-
-def _next(start_ms: int, zone: ZoneInfo) -> int:
-    """The local midnight that begins the next month."""
-    now = _local(start_ms, zone)
-    year, month = (now.year + 1, 1) if now.month == 12 else (now.year, now.month + 1)
-    return round(datetime(year, month, 1, tzinfo=zone).timestamp() * 1000)
+    return span_at((start_ms + end_ms) // 2, "1mo", zone).label
