@@ -20,9 +20,7 @@ _NAMES: Final = (_ENERGY, *ORIGINS, *SERIES)
 _BLOCK: Final = 1024
 
 _FLOWING: Final = (*ORIGINS, *SERIES)
-_NO_SOURCES: Final[dict[str, float | None]] = dict.fromkeys(ORIGINS, 0.0)
 _NOTHING_BESIDE: Final[tuple[float | None, ...]] = (0.0,) * len(_FLOWING)
-_SOURCES_OF: Final = itemgetter(*(origin for origin in ORIGINS if origin != UNKNOWN))
 _BY_ORIGIN: Final = itemgetter(*ORIGINS)
 _BY_SERIES: Final = itemgetter(*SERIES)
 
@@ -62,6 +60,7 @@ class Closing:
         self._out: dict[str, list[float]] = {name: [] for name in _NAMES}
         self._unknown: set[str] = set()
         self._block: list[tuple[float | None, ...]] = []
+        self._sources: tuple[str, ...] = ()
         self._factors: IntervalFactors | None = None
         self._opening: BatteryState | None = None
         self._state: BatteryState | None = None
@@ -79,8 +78,8 @@ class Closing:
         if shares is None or origins is None or done.residual is None:
             self._battery_alone(booked)
             return
-        flows, sinks = booked.row.flows, booked.row.flows.sinks
-        sources = _SOURCES_OF(_NO_SOURCES | flows.sources)  # type: ignore[operator]
+        sources, sinks = booked.row.flows.sources, booked.row.flows.sinks
+        self._sources = (*sources, UNKNOWN)
         beside = (sinks["export"] or 0.0) + (sinks.get("campus") or 0.0) + done.unmetered
         carbon, rest = done.carbon, _NOTHING_BESIDE
         if beside:
@@ -88,7 +87,7 @@ class Closing:
             rest = (*parts, *[_mass(beside, bus[series]) for series in SERIES])
         self._block.append(
             (
-                *sources,
+                *sources.values(),
                 done.unknown + done.beyond,
                 *_BY_ORIGIN(origins),
                 *_BY_SERIES(carbon),
@@ -107,7 +106,10 @@ class Closing:
             return
         sums = [_summed(column) for column in zip(*self._block, strict=True)]
         self._block = []
-        given, sums = dict(zip(ORIGINS, sums, strict=False)), sums[len(ORIGINS) :]
+        given = dict.fromkeys(ORIGINS, 0.0)
+        for name, value in zip(self._sources, sums, strict=False):
+            given[name] = value or 0.0
+        sums = sums[len(self._sources) :]
         load, rest = sums[: len(_FLOWING)], sums[len(_FLOWING) :]
         beside, rest = rest[: len(_FLOWING)], rest[len(_FLOWING) :]
         losses, (used, other) = rest[: len(ORIGINS)], rest[len(ORIGINS) :]
@@ -116,7 +118,7 @@ class Closing:
             self._put(origin, [given[origin]], [load[index], beside[index], losses[index]])
         for index, series in enumerate(SERIES, len(ORIGINS)):
             table = self._factors.intensity[series]
-            into = [_mass(energy or 0.0, table[origin]) for origin, energy in given.items()]
+            into = [_mass(energy, table[origin]) for origin, energy in given.items()]
             self._put(series, into, [load[index], beside[index]])
 
     def _battery_alone(self, booked: BookedRow) -> None:

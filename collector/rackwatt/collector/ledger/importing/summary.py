@@ -161,7 +161,8 @@ class Summary:
         start, end = utc(tally.first.row.start_us), utc(tally.last.row.end_us)
         hours = tally.seconds / 3600
         speed = f" in {self.wall_seconds:.1f} s"
-        yield f"{tally.rows:,} rows booked{speed}: {start} to {end}, {hours:,.6g} hours metered"
+        rows = "row" if tally.rows == 1 else "rows"
+        yield f"{tally.rows:,} {rows} booked{speed}: {start} to {end}, {hours:,.6g} hours metered"
 
     def _figures(self) -> Iterator[str]:
         sums, ratios = self.tally.sums(), self.tally.ratios()
@@ -182,14 +183,15 @@ class Summary:
             ("life cycle", "carbon_life_cycle_g", "life_cycle_g_per_wh"),
             ("operational", "carbon_operational_g", "operational_g_per_wh"),
         ):
-            shown = self._shown(ratios[name], 2, scale=1000.0)
-            yield f"  {label:<13} {_kg(sums[mass])}, {shown} g/kWh"
+            shown = self._shown(ratios[name], 2, scale=1000.0, unit=" g/kWh")
+            yield f"  {label:<13} {_kg(sums[mass])}, {shown}"
         yield f"  scope 2       {_kg(sums['scope_2_g'])}, location-based"
         if sums["surplus_wh"].value:
             surplus = _kwh(sums["surplus_wh"].value)
             yield f"  surplus       {surplus} were claimed beyond the import of their hour"
         ratio = ratios["residual_ratio"]
-        yield f"  residual      {self._shown(ratio, 4, percent=True, signed=True)} of the sources"
+        shown = self._shown(ratio, 4, percent=True, signed=True, unit=" of the sources")
+        yield f"  residual      {shown}"
         for label in sorted(self.flagged_months()):
             month = self.tally.months[label]
             part = _divided(month.residual, month.supplied) or 0.0
@@ -204,13 +206,18 @@ class Summary:
         percent: bool = False,
         signed: bool = False,
         scale: float = 1.0,
+        unit: str = "",
     ) -> str:
         value, part = self.reported(ratio), self.coverage(ratio.seconds)
         if value is None:
             reason = f"known for {part:.1%} of the time, {REPORTED_COVERAGE:.0%} are needed"
-            return f"unknown ({reason})" if part < REPORTED_COVERAGE else "unknown (no load)"
+            return (
+                f"unknown ({reason})"
+                if part < REPORTED_COVERAGE
+                else "unknown (nothing to divide by)"
+            )
         form = f"{'+' if signed and value else ''}.{digits}{'%' if percent else 'f'}"
-        text = f"{value * scale:{form}}".replace("%", " %")
+        text = f"{value * scale:{form}}".replace("%", " %") + unit
         return text if part > 1.0 - 1e-9 else f"{text} (known for {part:.1%} of the time)"
 
     def _odd(self) -> Iterator[str]:
@@ -230,7 +237,8 @@ class Summary:
             yield "  empty cells: " + ", ".join(empty)
         for flag, count in sorted(tally.flags.items()):
             meaning = _MEANINGS.get(flag)
-            yield f"  {flag}: {count:,} rows" + (f" ({meaning})" if meaning else "")
+            rows = "row" if count == 1 else "rows"
+            yield f"  {flag}: {count:,} {rows}" + (f" ({meaning})" if meaning else "")
 
     def _end(self) -> Iterator[str]:
         for text in self.provenance.defaults:
@@ -244,7 +252,8 @@ class Summary:
                 yield f"  DOES NOT CLOSE: {check.name}: {error}"
         if self.closed:
             worst = max((check.error or 0.0 for check in judged), default=0.0)
-            yield f"  the books close: energy, origins and carbon to {worst:.1e}"
+            error = f"to {worst:.0e} of the whole" if worst else "exactly"
+            yield f"  the books close: energy, each origin and carbon, {error}"
         unjudged = [check.name for check in self.checks if check.error is None]
         if unjudged:
             yield f"  not judged, for want of a factor: {', '.join(unjudged)}"

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta, tzinfo
 from math import fsum
+from operator import itemgetter
 from typing import Final, cast
 
 from rackwatt.collector.accounting.calendar import Span, span_at
+from rackwatt.collector.accounting.vocabulary import RENEWABLE
 from rackwatt.collector.ledger.importing.booking import BookedRow
 from rackwatt.collector.ledger.importing.sheet import COLUMNS
 from rackwatt.collector.ledger.importing.typist import Cell
@@ -53,7 +55,7 @@ SUMS: Final = (
     *_MORE,
 )
 _INDEX: Final = {name: index for index, name in enumerate((*COLUMNS, *_MORE))}
-_RENEWABLE: Final = [_INDEX[name] for name in ("pv_wh", "wind_wh", "hydro_wh")]
+_RENEWABLE: Final = itemgetter(*RENEWABLE)
 _SECONDS: Final = _INDEX["interval_seconds"]
 _BLOCK: Final = 1024
 
@@ -151,14 +153,10 @@ class Tally:
         if booked.flags:
             self._odd(booked)
         flows = row.flows
-        supplied = None
-        if booked.traceable:
-            supplied = fsum([*(v or 0.0 for v in flows.sources.values()), flows.discharge or 0.0])
-            if done.residual is not None:
-                self._monthly(booked, done.residual, supplied)
-        renewable = None
-        if done.origins is not None:
-            renewable = fsum([line[index] for index in _RENEWABLE])  # type: ignore[misc]
+        supplied = _summed([*flows.sources.values(), flows.discharge])
+        if supplied is not None and done.residual is not None:
+            self._monthly(booked, done.residual, supplied)
+        renewable = None if done.origins is None else fsum(_RENEWABLE(done.origins))
         bought, sold = flows.sources["grid"], flows.sinks["export"]
         self._block.append([*line, supplied, bought, sold, renewable, done.carbon_free])
         if len(self._block) >= _BLOCK:
