@@ -24,7 +24,8 @@ class OrderSite:
         return terms(grid=["g"], pv=["p"], battery=["b"], it=["i"], losses=["u", "-i"])
 
     def meters_at(self, time_ms: int) -> dict[str, Meter]:
-        return dict.fromkeys("gpbiu", Meter(cadence_seconds=60.0))
+        below = {name: Meter(cadence_seconds=60.0, parent="u") for name in "ip"}
+        return dict.fromkeys("gbu", Meter(cadence_seconds=60.0)) | below
 
 
 def item() -> InventoryItem:
@@ -54,6 +55,8 @@ def stream() -> list[InputRecord]:
             ),
             InputRecord("i", time + 5000, {"power_watts": 1800.0 + 20 * (index % 7)}, time),
             InputRecord("u", time, {"energy_import_watt_hours": 2000 * hours}, time),
+            InputRecord("u", time + 7000, {"power_watts": 1900.0 + 90 * (index % 9)}, time),
+            InputRecord("p", time, {"energy_import_watt_hours": 400 * hours}, time),
             InputRecord("b", time, {"energy_charge_watt_hours": 300 * hours}, time),
             InputRecord("b", time, {"energy_discharge_watt_hours": 100 * hours}, time),
             InputRecord("b", time, {"state_of_charge_ratio": 0.1 + index / 100}, time),
@@ -100,7 +103,7 @@ def straight(records: list[InputRecord], now: int) -> list[tuple[int, str]]:
     return outcome(book)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.data())
 def test_any_order_of_arrival_gives_the_same_rows(data: st.DataObject) -> None:
     size = data.draw(st.sampled_from([5, 60, len(READINGS)]))

@@ -24,9 +24,12 @@ from typing import Any, Final
 
 from rackwatt.collector.accounting.battery import BatteryParameters
 from rackwatt.collector.accounting.factors import SiteFactors
+from rackwatt.collector.accounting.vocabulary import total
 from rackwatt.collector.ledger.anchors import Anchor, read_anchors
 from rackwatt.collector.ledger.chain import ATTRIBUTION, GENESIS, INTERVAL, entry_hash
 from rackwatt.collector.ledger.closing import Rules
+from rackwatt.collector.ledger.dirty import QUARTER_MS
+from rackwatt.collector.ledger.journal import Journal
 from rackwatt.collector.ledger.reading import LedgerReader
 from rackwatt.collector.ledger.replay import InputReplay, RowReplay, differing
 from rackwatt.collector.ledger.sites import SiteBooks
@@ -215,24 +218,46 @@ def _bookings(db: sqlite3.Connection, site: SiteBooks, rules: Rules, result: Ver
 
 
 def _attribution(db: sqlite3.Connection, result: Verification) -> None:
-    """Check that the parts of each level add up to the whole."""
+    """Check that the parts of a quarter hour add up, and that it is the sum of its intervals."""
+    journal = Journal(db)
+    waiting = {row[0] for row in db.execute("SELECT start_ms FROM quarters")}
     for seq, start, text in db.execute(
         "SELECT l.seq, l.start_ms, j.row FROM latest AS l JOIN journal AS j USING (seq)"
         " WHERE l.kind = ? ORDER BY l.start_ms",
         (ATTRIBUTION,),
     ):
-        for message in _unequal(json.loads(text)):
+        row = json.loads(text)
+        for message in _unequal(row):
             result.find(seq, ATTRIBUTION, start, message)
+        if start in waiting:
+            continue
+        intervals = list(journal.latest(start, start + QUARTER_MS))
+        for name in ("it", "load"):
+            whole = total(one.data[name] for one in intervals)
+            if not _close(row.get(name), whole):
+                said = f"its {name} is not the sum of its intervals, {_said(whole)}"
+                result.find(seq, ATTRIBUTION, start, said)
 
 
 def _unequal(row: dict[str, Any]) -> Iterator[str]:
-    """Say which level does not add up; a level with an unknown part is passed over."""
-    for level in ("halls", "tenants"):
-        parts = row.get(level) or {}
-        for name in ("it", "load"):
-            whole = row.get(name)
-            values = [part.get(name) for part in parts.values()]
-            if not values or whole is None or any(value is None for value in values):
-                continue
-            if abs(sum(values) - whole) > _TOLERANCE * max(abs(whole), 1.0):
-                yield f"the {name} of its {level} adds up to {sum(values):g} Wh, not {whole:g} Wh"
+    """Say which level does not add up; a level with an unknown part is passed over.
+
+    A hall has no part in what a bus without IT consumes: that is the operator's.
+    """
+    for level, name in (("halls", "it"), ("tenants", "it"), ("tenants", "load")):
+        values = [part.get(name) for part in (row.get(level) or {}).values()]
+        whole = row.get(name)
+        if not values or whole is None or any(value is None for value in values):
+            continue
+        if not _close(sum(values), whole):
+            yield f"the {name} of its {level} adds up to {sum(values):g} Wh, not {whole:g} Wh"
+
+
+def _close(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= _TOLERANCE * max(abs(other), 1.0)
+
+
+def _said(watt_hours: float | None) -> str:
+    return "which is unknown" if watt_hours is None else f"{watt_hours:g} Wh"
