@@ -182,3 +182,11 @@ def test_the_rules_of_what_is_unknown(flows: Flows, stock: float) -> None:
     given_out = discharge(held, flows.discharge or 0.0, LOSSY, FACTORS.grid).state.watt_hours
     stored = 0.9 * (flows.charge or 0.0)
     assert row.battery.watt_hours == pytest.approx(given_out + stored, rel=1e-9, abs=1e-6)
+
+
+def test_an_idle_site_with_an_unknown_tie_has_no_carbon_either() -> None:
+    idle = {"a": Flows({"grid": 5.0}, {"it": 0.0}), "b": Flows({}, {"it": 0.0, "campus": 5.0})}
+    row = book(idle, [TieFlow("a", "b", None)])
+    assert (row.carbon["life_cycle"], row.carbon_free) == (None, None)
+    told = book(idle, [TieFlow("a", "b", 5.0)])
+    assert (told.carbon["life_cycle"], told.carbon_free) == (0.0, 0.0)

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The books of one interval: flows, battery and factors in, origins, shares and carbon out."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import fsum
-from typing import Final
+from typing import Final, NamedTuple
 
 from rackwatt.collector.accounting.accounts import BusAccount, IntervalAccount
 from rackwatt.collector.accounting.balance import Balance, together
 from rackwatt.collector.accounting.battery import (
     BatteryParameters,
     BatteryState,
+    Movement,
     reanchor,
 )
 from rackwatt.collector.accounting.factors import IntervalFactors
@@ -17,11 +18,7 @@ from rackwatt.collector.accounting.flows import ONE_BUS, Flows, TieFlow, of_site
 from rackwatt.collector.accounting.keyfigures import boundary_energy
 from rackwatt.collector.accounting.masses import NO_MASSES, mass, times
 from rackwatt.collector.accounting.nodes import Bus, blend, charged, cleaned, discharged, traced
-from rackwatt.collector.accounting.tracing import (
-    UNKNOWN_MIX,
-    Mix,
-    directed,
-)
+from rackwatt.collector.accounting.tracing import UNKNOWN_MIX, Mix, directed
 from rackwatt.collector.accounting.vocabulary import (
     GENERATION,
     ORIGINS,
@@ -36,6 +33,17 @@ __all__ = ["BusAccount", "Flows", "IntervalAccount", "TieFlow", "account", "acco
 
 COVERAGE_FACTOR: Final = 2.0
 """A residual is explained up to this many times its standard uncertainty."""
+
+
+class _Booked(NamedTuple):
+    """One interval: the site's flows, its buses, and the battery's two movements and end."""
+
+    site: Flows
+    buses: Mapping[str, Bus]
+    out: Movement
+    into: Movement
+    battery: BatteryState
+    moved: float | None
 
 
 def account(
@@ -94,12 +102,24 @@ def account_network(
     if measured_stock is not None:
         battery, drift = reanchor(battery, measured_stock)
         moved = None if moved is None else moved - drift
+    booked = _Booked(site, buses, out, into, battery, moved)
     books = _site_books(site, buses)
-    load = total([bus.load for bus in buses.values()])
-    consuming = _consuming(buses.values())
-    mix = UNKNOWN_MIX if load is not None and load <= 0.0 else _consumed(buses)
-    untraceable = books.supplied is None or site.charge is None
     _judge(books, residual_uncertainty, flags)
+    return _told(booked, books, factors, _completeness(nodes, ties), flags)
+
+
+def _told(
+    booked: _Booked,
+    books: Balance,
+    factors: IntervalFactors,
+    completeness: float,
+    flags: Iterable[str],
+) -> IntervalAccount:
+    """Return what the books say of the site."""
+    site, buses, out, into, battery, moved = booked
+    load = total([bus.load for bus in buses.values()])
+    mix = UNKNOWN_MIX if load is not None and load <= 0.0 else _consumed(buses)
+    consuming = _consuming(buses.values())
     return IntervalAccount(
         load=load,
         it=site.sinks.get("it"),
@@ -111,7 +131,7 @@ def account_network(
         shares=mix.shares,
         origins=_origins(load, mix.shares),
         intensity=mix.intensity,
-        carbon=NO_MASSES if load == 0.0 and untraceable else _carbon(buses.values()),
+        carbon=_carbon(consuming),
         scope_2=mass(site.sources.get("grid", 0.0), factors.intensity["operational"]["grid"]),
         battery=battery,
         stock_change=moved,
@@ -119,7 +139,7 @@ def account_network(
         losses=_summed(out.losses, into.losses),
         charged=NO_MASSES if site.charge is None else into.carbon,
         discharged=NO_MASSES if site.discharge is None else out.carbon,
-        completeness=_completeness(nodes, ties),
+        completeness=completeness,
         flags=tuple(sorted(flags)),
         carbon_free=total([_free_energy(bus) for bus in consuming]),
         grid_factors=_grid_factors(factors),
@@ -138,8 +158,8 @@ def _consumed(buses: Mapping[str, Bus]) -> Mix:
     whole = fsum([load for load, _ in parts])
     both = blend(parts)
     intensity: dict[Series, float | None] = {
-        series: None if mass is None else mass * 1000.0 / whole
-        for series, mass in both.carbon.items()
+        series: None if grams is None else grams * 1000.0 / whole
+        for series, grams in both.carbon.items()
     }
     return Mix(normalised(both.energy), intensity, times(both.grid_free, 1.0 / whole))
 
@@ -179,7 +199,7 @@ def _free_energy(bus: Bus) -> float | None:
     shares, grid = bus.mix.shares, bus.mix.grid_free
     if bus.load is None or shares is None or grid is None:
         return None
-    return bus.load * fsum([*(shares[name] for name in RENEWABLE), grid])
+    return bus.load * fsum([*[shares[name] for name in RENEWABLE], grid])
 
 
 def _site_books(site: Flows, buses: Mapping[str, Bus]) -> Balance:

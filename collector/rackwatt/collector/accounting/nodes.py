@@ -17,7 +17,7 @@ from rackwatt.collector.accounting.battery import (
 )
 from rackwatt.collector.accounting.factors import IntervalFactors
 from rackwatt.collector.accounting.flows import Flows, TieFlow
-from rackwatt.collector.accounting.masses import ZERO_MASSES, mass, times
+from rackwatt.collector.accounting.masses import ZERO_MASSES, mass, plus, times
 from rackwatt.collector.accounting.tracing import Mix, Supply, trace
 from rackwatt.collector.accounting.vocabulary import (
     LOADS,
@@ -141,7 +141,7 @@ def _supply(
     if part:
         for origin, amount in out.energy.items():
             energy[origin] += amount * part
-        free = total([free, times(out.grid_free, part)])
+        free = plus(free, times(out.grid_free, part))
     return Supply(energy, carbon, free)
 
 
