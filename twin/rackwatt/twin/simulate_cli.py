@@ -239,7 +239,7 @@ def _report(wish: "Wish", made: "Plan", outcome: "Outcome", seconds: float) -> N
         ("site file", f"{made.site_file}"),
         (
             "ledger",
-            f"{data / 'ledger.db'}, {outcome.figures.intervals:,} minutes, head {head[:16]}",
+            f"{data / 'ledger.db'}, {minutes:,} minutes, head {head[:16]}",
         ),
         ("store", f"{where}: {rows:,} rows of meters, {points:,} of the ledger ({size} in {data})"),
     ]
@@ -255,7 +255,7 @@ def _report(wish: "Wish", made: "Plan", outcome: "Outcome", seconds: float) -> N
     for name, text in [*lines, *report(outcome.figures), ("truth says", against)]:
         typer.echo(f"{name:<12} {text}")
     typer.echo("\nNext:")
-    typer.echo(f"  rackwatt ledger show --data {data} --every 1d")
+    typer.echo(f"  rackwatt ledger show --data {data} --from {span.first} --every 1d")
     typer.echo(f"  rackwatt ledger verify --data {data}")
     if wish.influx is None:
         typer.echo(f"  rackwatt store dump site_figures_1d --data {data}")

@@ -50,13 +50,13 @@ def climate_fields(minutes: Minutes, sensors: Sequence[tuple[int, str]]) -> dict
     higher: Array = np.array([_HIGHER.get(place.partition("_")[2], 0.0) for _, place in sensors])
     inlet = np.stack([climate.inlet for climate in minutes.climate])[:, racks]
     outlet = np.stack([climate.outlet for climate in minutes.climate])[:, racks]
-    shown = np.round(np.where(outside, outlet, inlet) + higher, 1)
+    shown = np.asarray(np.round(np.where(outside, outlet, inlet) + higher, 1), dtype=np.float64)
     # The same water in warmer air: relative humidity falls with the saturation pressure.
     humidity = np.minimum(0.45 * _saturation(inlet) / _saturation(shown), 1.0)
     gamma = np.log(np.maximum(humidity, 0.01)) + 17.625 * shown / (243.04 + shown)
     return {
         "temperature_celsius": Field(shown),
-        "humidity_ratio": Field(np.round(humidity, 3)),
+        "humidity_ratio": Field(np.asarray(np.round(humidity, 3), dtype=np.float64)),
         "dew_point_celsius": Field(np.round(243.04 * gamma / (17.625 - gamma), 1)),
     }
 

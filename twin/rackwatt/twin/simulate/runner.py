@@ -20,6 +20,7 @@ from rackwatt.twin.simulate.sitefile import read_document, write_site_file
 from rackwatt.twin.simulate.span import SimulatedSpan, span_of
 from rackwatt.twin.simulate.summary import Comparison, compare, figures_of
 from rackwatt.twin.simulate.truthfile import TruthFile, check_truth_file
+from rackwatt.twin.simulate.wiring import check_site
 from rackwatt.twin.simulate.worldof import Derived, derive
 from rackwatt.twin.spec import TwinSpec, load_spec
 
@@ -100,6 +101,7 @@ def plan(wish: Wish) -> Plan:
     document, given = _given(wish)
     span = span_of(wish.start, wish.days, given[0].timezone)
     _check_folder(wish.data)
+    check_site(given[0], span.start_ms)
     derived = given[1] or derive(given[0], span, 1 if wish.seed is None else wish.seed)
     wish.data.mkdir(parents=True, exist_ok=True)
     path = write_site_file(document, wish.data, wish.site_file)

@@ -107,6 +107,17 @@ def wire(site: Site, time_ms: int, columns: Columns, floor: Floor) -> Wiring:
         SimulationProblem: the site has several buses, a role that the world lacks, or meters that
             take each other off in a circle.
     """
+    roles = check_site(site, time_ms)
+    known = _Solver(site, time_ms, columns, floor).solve(roles)
+    return _channels(site, time_ms, columns, roles, known)
+
+
+def check_site(site: Site, time_ms: int) -> dict[str, list[Term]]:
+    """The terms of each role, of a site that the world can stand for.
+
+    Raises:
+        SimulationProblem: the site has several buses, or a role that the world lacks.
+    """
     terms = site.terms_at(time_ms)
     if len(terms.buses) > 1:
         names = ", ".join(terms.buses)
@@ -118,8 +129,7 @@ def wire(site: Site, time_ms: int, columns: Columns, floor: Floor) -> Wiring:
         raise SimulationProblem(
             "a meter has the role 'hydro': the simulated world has sun, wind, grid and genset only"
         )
-    known = _Solver(site, time_ms, columns, floor).solve(roles)
-    return _channels(site, time_ms, columns, roles, known)
+    return roles
 
 
 class _Solver:
