@@ -187,9 +187,9 @@ def _reading(
         if spec is None:
             rejects.append(Reject(Reason.UNKNOWN_FIELD, f"{device}: {_show(name)}"))
         elif value is None:
-            reading.values[name] = None
+            reading.values[spec.name] = None
         elif (type(value) is float or type(value) is int) and spec.low <= value <= spec.high:
-            reading.values[name] = float(value)
+            reading.values[spec.name] = float(value)  # our own name: its hash is known
         else:
             # An integer may be too large for a float: it is a number, and out of range.
             number = type(value) is int or (type(value) is float and math.isfinite(value))

@@ -114,7 +114,8 @@ class Drain:
         """Have rollups made of what is in the store; what it refused would not be read back."""
         if self.rollups is not None:
             refused = {id(row) for row, _ in result.rejected}
-            await self.rollups.take(row for row in rows if id(row) not in refused)
+            stored = [row for row in rows if id(row) not in refused] if refused else rows
+            await self.rollups.take(stored)
 
     def _rows(self, record: Record) -> list[Row]:
         topic = Topic.parse(record.topic)

@@ -10,7 +10,6 @@ store. So the result is the one that undisturbed delivery would have given.
 import asyncio
 import logging
 import sqlite3
-from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -36,8 +35,8 @@ _log = logging.getLogger(__name__)
 LATE_MS: Final = 60_000
 """A minute is made so long after its end."""
 EVERY_SECONDS: Final = 10.0
-MAX_POINTS: Final = 500_000
-"""Readings in memory, 0.3 kB each; beyond this the fullest minutes are read back instead."""
+MAX_POINTS: Final = 200_000
+"""Readings in memory, some 1 kB each; beyond this the fullest minutes are read back instead."""
 MAX_DEVICES: Final = 200
 """Late devices of a minute that are asked for by name; more are all asked for."""
 _CHUNK: Final = 200
@@ -104,7 +103,8 @@ class Rollups:
         self._max_points = max_points
         self._open: dict[tuple[str, int], _Minute] = {}
         self._again: dict[_Key, dict[str, list[int]]] = {}
-        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._unsaved: list[Mark] = []
+        """Marks that are not on the disk yet: what they stand for is given again."""
         self._through = 0
         self._next = 1
         self._points = 0
@@ -142,33 +142,34 @@ class Rollups:
         Raises:
             StoreUnavailable: the marks cannot be written; give the same rows again.
         """
-        fresh: list[Mark] = []
-        names = self._names
+        fresh, added = self._unsaved, 0
         for row in rows:
-            minute = row.time_ms - row.time_ms % MINUTE_MS
+            time_ms, tags = row.time_ms, row.tags
+            minute = time_ms - time_ms % MINUTE_MS
             found = self._open.get((row.measurement, minute))
             if found is None:
                 found = self._begin(row, minute, fresh)
                 if found is None:
                     continue
-            key = tuple(row.fields)
-            point = Point(row.time_ms, names.setdefault(key, key), array("d", row.fields.values()))  # type: ignore[arg-type]
-            name = _device(row.tags)
+            name = tags[0][1] if tags[0][0] == "device" else _device(tags)
             device = found.devices.get(name)
             if device is None:
-                device = found.devices[name] = _Device(row.tags, row.time_ms)
-            elif row.time_ms >= device.newest_ms:
-                device.tags, device.newest_ms = row.tags, row.time_ms
-            device.points.append(point)
+                device = found.devices[name] = _Device(tags, time_ms)
+            elif time_ms >= device.newest_ms:
+                device.tags, device.newest_ms = tags, time_ms
+            device.points.append((time_ms, row.fields))
             found.count += 1
-            self._points += 1
+            added += 1
+        self._points += added
         while self._points > self._max_points:
             self._spill()
         if fresh:
+            saving = list(fresh)
             try:
-                await self._marks.add(fresh)
+                await self._marks.add(saving)
             except sqlite3.Error as error:
                 raise StoreUnavailable(f"marks of rollups cannot be kept: {error}") from error
+            del fresh[: len(saving)]
 
     def _begin(self, row: Row, minute: int, fresh: list[Mark]) -> _Minute | None:
         """Open a minute in memory; None when it is read back instead, or has no rollups."""
@@ -328,12 +329,11 @@ class Rollups:
         try:
             await self._marks.done(ids, self._through, hours)
         except sqlite3.Error as error:
+            self._unsaved += hours
             raise StoreUnavailable(f"marks of rollups cannot be kept: {error}") from error
 
 
 def _device(tags: Tags) -> str:
-    if tags[0][0] == "device":
-        return tags[0][1]
     return next((value for name, value in tags if name == "device"), ALL)
 
 
@@ -345,11 +345,7 @@ def _fold_stored(
     for row in rows:
         spans.setdefault(row.time_ms // span * span, []).append(row)
     for start, part in spans.items():
-        points = [
-            Point(row.time_ms, tuple(numbers), tuple(numbers.values()))
-            for row in part
-            if (numbers := {n: v for n, v in row.fields.items() if isinstance(v, float)})
-        ]
+        points: list[Point] = [(row.time_ms, row.fields) for row in part]
         fields = fold(rules, points)
         if fields:
             tags = tuple(sorted(max(part, key=lambda row: row.time_ms).tags.items()))

@@ -8,10 +8,9 @@ equally, however many readings each holds. The order and the number of deliverie
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
 from math import fsum
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final
 
 from rackwatt.wire.readings import FIELDS, KINDS, Aggregate, FieldSpec, Kind
 
@@ -38,13 +37,12 @@ _WITHOUT: Final = frozenset(
 """Powers whose extremes the agent measures itself, or nobody asks for."""
 
 
-class Point(NamedTuple):
-    """The values of one device at one time."""
+Point = tuple[int, Mapping[str, float | str]]
+"""The time and the values of one reading of a device; texts are passed over."""
 
-    time_ms: int
-    names: tuple[str, ...]
-    values: Sequence[float]
-
+_FOLDS: Final[Mapping[Aggregate, Callable[[Any], float]]] = MappingProxyType(
+    {"sum": fsum, "min": min, "max": max}
+)
 
 Rules = Mapping[str, Sequence[tuple[str, Aggregate]]]
 """Field to what becomes of it: names of the result, each with how it is made."""
@@ -89,19 +87,6 @@ HOUR_RULES: Final[Mapping[str, Rules]] = MappingProxyType(
 """Per kind, from minutes to an hour."""
 
 
-def _mean(values: Sequence[float]) -> float:
-    return fsum(values) / len(values)
-
-
-def _last(values: Sequence[float]) -> float:
-    return values[-1]
-
-
-_FOLDS: Final[Mapping[Aggregate, Callable[[Sequence[float]], float]]] = MappingProxyType(
-    {"mean": _mean, "last": _last, "sum": fsum, "min": min, "max": max}
-)
-
-
 def fold(rules: Rules, points: Iterable[Point]) -> dict[str, float]:
     """One row's fields out of the points of a span.
 
@@ -115,39 +100,48 @@ def fold(rules: Rules, points: Iterable[Point]) -> dict[str, float]:
     ordered = _in_order(points)
     if not ordered:
         return {}
-    names = ordered[0].names
-    if all(point.names is names or point.names == names for point in ordered):
-        columns = zip(names, zip(*[point.values for point in ordered], strict=True), strict=True)
-        return _folded(rules, columns)
-    found: dict[str, list[float]] = {}
-    for point in ordered:
-        for name, value in zip(point.names, point.values, strict=True):
+    names = tuple(ordered[0][1])
+    for _, fields in ordered:
+        if tuple(fields) != names:
+            return _folded(rules, _columns(ordered).items())
+    values = zip(*[fields.values() for _, fields in ordered], strict=True)
+    return _folded(rules, zip(names, values, strict=True))
+
+
+def _columns(ordered: Iterable[Point]) -> dict[str, list[float | str]]:
+    found: dict[str, list[float | str]] = {}
+    for _, fields in ordered:
+        for name, value in fields.items():
             found.setdefault(name, []).append(value)
-    return _folded(rules, found.items())
+    return found
 
 
-def _folded(rules: Rules, columns: Iterable[tuple[str, Sequence[float]]]) -> dict[str, float]:
-    return {
-        made: _FOLDS[how](values) for name, values in columns for made, how in rules.get(name, ())
-    }
+def _folded(rules: Rules, columns: Iterable[tuple[str, Sequence[float | str]]]) -> dict[str, float]:
+    made: dict[str, float] = {}
+    for name, values in columns:
+        # What has a rule is a number: texts have none.
+        for result, how in rules.get(name, ()):
+            if how == "mean":
+                made[result] = fsum(values) / len(values)  # type: ignore[arg-type]
+            elif how == "last":
+                made[result] = values[-1]  # type: ignore[assignment]
+            else:
+                made[result] = _FOLDS[how](values)
+    return made
 
 
 def _in_order(points: Iterable[Point]) -> list[Point]:
     """By time, each time once."""
     kept = list(points)
-    times = [point.time_ms for point in kept]
-    if all(one < other for one, other in pairwise(times)):
+    times = [time_ms for time_ms, _ in kept]
+    if times == sorted(set(times)):
         return kept
-    merged: dict[int, Point] = {}
-    for point in kept:
-        before = merged.get(point.time_ms)
-        merged[point.time_ms] = point if before is None else _merged(before, point)
-    return [merged[time] for time in sorted(merged)]
+    merged: dict[int, Mapping[str, float | str]] = {}
+    for time_ms, fields in kept:
+        before = merged.get(time_ms)
+        merged[time_ms] = fields if before is None else {**before, **fields}
+    return sorted(merged.items(), key=_time)
 
 
-def _merged(before: Point, after: Point) -> Point:
-    if before.names == after.names:
-        return after
-    values = dict(zip(before.names, before.values, strict=True))
-    values |= zip(after.names, after.values, strict=True)
-    return Point(after.time_ms, tuple(values), tuple(values.values()))
+def _time(point: Point) -> int:
+    return point[0]
