@@ -47,7 +47,7 @@ def test_an_interval_becomes_a_point_per_origin_and_one_for_the_site() -> None:
     whole = math.fsum(fields.get("energy_watt_hours", 0.0) for fields in origins.values())
     ((figures),) = by_tag(rows, FIGURES, "site").values()
     assert whole == pytest.approx(figures["load_watt_hours"], rel=1e-12)
-    assert figures["it_watt_hours"] == figures["sink_it_watt_hours"] == row["it"]
+    assert figures["load_it_watt_hours"] == row["it"]
     assert figures["pue_ratio"] == pytest.approx(row["boundary"] / row["it"])
     assert figures["renewable_share_ratio"] + figures["grid_share_ratio"] == pytest.approx(1.0)
     assert figures["carbon_life_cycle_grams"] == row["carbon"]["life_cycle"]

@@ -110,6 +110,11 @@ async def test_the_current_spans_are_judged_by_what_is_booked_so_far(tmp_path: P
     await copied(book, tmp_path, small_site(), BEGIN + 20 * MINUTE)
     for every in ("1h", "1d", "1mo"):
         (figures,) = found(tmp_path, f"site_figures_{every}").values()
+        minute = found(tmp_path, "site_figures")[BEGIN]
+        only = {"residual_uncertainty_watt_hours", "carbon_free_watt_hours"}
+        names = {name.removesuffix("_known") for name in minute} - only
+        missing = names - {name.removesuffix("_known") for name in figures}
+        assert not missing, "a figure has one name, whatever its span"
         assert figures["load_watt_hours"] == pytest.approx(400.0), every
         assert figures["completeness_ratio"] == 1.0
 

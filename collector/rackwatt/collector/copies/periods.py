@@ -135,7 +135,8 @@ def _site_figures(
     found: PeriodFigures, battery: Mapping[str, Mapping[str, float]], revision: float
 ) -> tuple[Figures, Figures]:
     """Figures that may be unknown, and those that never are."""
-    flat = {f"sink_{name}_watt_hours": 0.0 for name in SITE_SINKS} | found.flat()
+    flat: dict[str, float | None] = dict.fromkeys(SITE_SINKS.values(), 0.0)
+    flat |= found.flat()
     flat = {name: value for name, value in flat.items() if not _is_of_origin(name)}
     always = {name: flat.pop(name) for name in _ALWAYS}
     always |= {"revision": revision, "residual_month_flag": float(found.residual_month_flag)}

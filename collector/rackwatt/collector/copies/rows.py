@@ -10,6 +10,7 @@ with zeros. `docs/store.md` lists every field.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 from rackwatt.collector.accounting.keyfigures import shares
@@ -25,8 +26,14 @@ MEASUREMENTS: Final = (BALANCE, FIGURES, TENANTS, HALLS, RACKS)
 
 BATTERY: Final = "battery"
 """An `origin` of `energy_balance` that has metered discharge, and is no origin of the load."""
-SITE_SINKS: Final = (*LOADS, "campus", "export")
-"""Sinks with a field each; the battery's charge has its own."""
+SITE_SINKS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **{name: f"load_{name}_watt_hours" for name in LOADS},
+        "campus": "campus_watt_hours",
+        "export": "grid_export_watt_hours",
+    }
+)
+"""Sinks to their fields; the battery's charge has its own."""
 UPS_FLAG: Final = "ups_on_battery"
 PLACE_ORIGINS: Final = tuple(f"origin_{origin}_watt_hours" for origin in ORIGINS)
 
@@ -125,22 +132,21 @@ def interval_figures(data: Mapping[str, Any]) -> dict[str, float | None]:
     residual = data["residual"]
     figures: dict[str, float | None] = {
         "load_watt_hours": data["load"],
-        "it_watt_hours": data["it"],
-        "data_center_watt_hours": data["boundary"],
+        "boundary_watt_hours": data["boundary"],
         "battery_charge_watt_hours": data["charge"],
         "battery_discharge_watt_hours": data["discharge"],
         "battery_stock_watt_hours": math.fsum(battery["stock"].values()),
         "battery_stock_change_watt_hours": data["stock_change"],
         "residual_watt_hours": residual,
         "residual_uncertainty_watt_hours": data.get("residual_uncertainty"),
-        "balance_residual_ratio": data["residual_ratio"],
+        "residual_ratio": data["residual_ratio"],
         "unmetered_watt_hours": None if residual is None else data["unmetered"],
         "unknown_watt_hours": None if residual is None else data["unknown"],
         "carbon_free_watt_hours": data.get("carbon_free"),
         "pue_ratio": _pue(data),
         "scope_2_location_grams": data["scope_2"],
     }
-    figures |= {f"sink_{name}_watt_hours": sinks.get(name, 0.0) for name in SITE_SINKS}
+    figures |= {name: sinks.get(sink, 0.0) for sink, name in SITE_SINKS.items()}
     for series in SERIES:
         figures[f"carbon_{series}_grams"] = carbon[series]
         figures[f"carbon_intensity_{series}_grams_per_kilowatt_hour"] = data["intensity"][series]
