@@ -118,3 +118,34 @@ def test_a_restatement_by_the_ledger_itself(path: Path) -> None:
     (entry,) = book.entries(head, 10)
     assert (entry.kind, entry.cause, entry.author) == ("act", "restate", "ana")
     book.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "text"),
+    [
+        ("month_final", {}, "what the ledger itself records"),
+        ("reconcile", {"start_ms": 1, "end_ms": 2}, "start_ms, end_ms, ratio, all of them numbers"),
+        ("reconcile", {"start_ms": 1, "end_ms": 2, "ratio": True}, "all of them numbers"),
+    ],
+)
+def test_acts_that_nobody_may_record(
+    path: Path, name: str, found: dict[str, object], text: str
+) -> None:
+    book = opened(path)
+    with pytest.raises(Refusal, match=text):
+        book.record_act(name, found, "ana", "why not", NOW)
+    assert book.acts() == []
+    book.close()
+
+
+def test_much_work_is_done_in_pieces(path: Path) -> None:
+    book = ledger(path)
+    book.apply(hour_of(range(0, 5 * 3600, 30)), 1)
+    now = BEGIN + 5 * HOUR
+    assert book.close_intervals(now, hours=2).closed == 120
+    assert book.close_intervals(now, hours=2).closed == 120
+    assert book.close_intervals(now, hours=9).closed == 59
+    book.restate(BEGIN, now, "ana", "to be sure", now)
+    book.close_intervals(now, hours=3)
+    assert book.waiting() == 2 * 60 - 1
+    book.close()

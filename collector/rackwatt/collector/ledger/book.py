@@ -173,21 +173,26 @@ class Ledger(Books):
         with self._transaction():
             self._intake.inventory(items, time_ms)
 
-    def close_intervals(self, now_ms: int) -> Closing:
+    def close_intervals(self, now_ms: int, hours: int | None = None) -> Closing:
         """Close what is due, complete or not, and book again what late data touched.
 
         An interval is due 30 s after its end. Rows that come out as they were keep their revision.
 
         Args:
             now_ms: The present, ms since 1970 UTC.
+            hours: So many hours are booked at most, and a few quarter hours attributed; the rest
+                is for the next call. ``None``: everything.
         """
         closed = restated = 0
         due = interval_of(now_ms - GRACE_MS)
-        while (start := self._closer.pending(due)) is not None:
+        left = hours
+        while left != 0 and (start := self._closer.pending(due)) is not None:
+            left = None if left is None else left - 1
             with self._transaction():
                 done = self._closer.book_hour(start, due)
             closed, restated = closed + done.new, restated + done.restated
-        self._attribute()
+        if left != 0:
+            self._attribute(once=hours is not None)
         return Closing(closed, restated, self.closed_through_ms())
 
     def book_again(self) -> Closing:
@@ -342,7 +347,7 @@ class Ledger(Books):
                 part.forget()
             raise
 
-    def _attribute(self) -> None:
+    def _attribute(self, *, once: bool) -> None:
         """Attribute what waits whenever another quarter hour is closed, or somebody decided."""
         through = self.closed_through_ms()
         if self._quarters is None or through is None or self._attributed == through // QUARTER_MS:
@@ -351,6 +356,8 @@ class Ledger(Books):
         while more:
             with self._transaction():
                 more = self._quarters.book(through) > 0
+            if more and once:
+                return
         self._attributed = through // QUARTER_MS
 
     def _at(self, time_ms: int | None) -> int:

@@ -3,15 +3,28 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from rackwatt.collector.ledger.dirty import RELEASED, RESTATED, Dirty, Why
-from rackwatt.collector.ledger.intake import Intake, Released
+from rackwatt.collector.ledger.intake import LATE_AFTER_FINAL, Intake, Released
 from rackwatt.collector.ledger.journal import Journal
 from rackwatt.collector.ledger.meta import CLOSED, FIRST, Meta
-from rackwatt.collector.ledger.months import Months
+from rackwatt.collector.ledger.months import (
+    CLOSED_ACT,
+    FINAL_ACT,
+    RECONCILE,
+    REOPENED_ACT,
+    Months,
+)
 from rackwatt.collector.ledger.orders import ACT, RELEASE, RESTATE, Order
 from rackwatt.collector.ledger.records import INTERVAL_MS, Refusal, interval_of
+
+_OWN: Final = frozenset({RESTATE, RELEASE, CLOSED_ACT, FINAL_ACT, REOPENED_ACT, LATE_AFTER_FINAL})
+_RECONCILED: Final = ("start_ms", "end_ms", "ratio")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +98,15 @@ class Decisions:
         return done
 
     def act(self, name: str, data: Mapping[str, Any], signed: Signed) -> int:
-        """Record a decision; return its place in the chain."""
+        """Record a decision; return its place in the chain.
+
+        Raises:
+            Refusal: The name is the ledger's own, or a reconciliation is not complete.
+        """
+        if name in _OWN:
+            raise Refusal(f"'{name}' is what the ledger itself records")
+        if name == RECONCILE and not all(_is_number(data.get(key)) for key in _RECONCILED):
+            raise Refusal(f"a reconciliation has {', '.join(_RECONCILED)}, all of them numbers")
         return self._journal.act(signed.time_ms, name, data, signed.author, signed.reason)
 
     def carry_out(self, order: Order, time_ms: int) -> dict[str, Any]:

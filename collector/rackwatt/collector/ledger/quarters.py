@@ -8,7 +8,7 @@ from rackwatt.collector.ledger.chain import ATTRIBUTION, canonical
 from rackwatt.collector.ledger.dirty import CLOSING, QUARTER_MS, Dirty
 from rackwatt.collector.ledger.journal import Journal, LedgerRow
 
-_AT_ONCE: Final = 48
+_AT_ONCE: Final = 8
 
 
 class Attributor(Protocol):
