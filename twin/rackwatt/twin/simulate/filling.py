@@ -55,7 +55,7 @@ class EmbeddedFiller:
                 path = file_for(self._directory, piece.measurement, time_ms).path
                 files.setdefault(path, []).append(at)
             for path, chosen in files.items():
-                statement = self._statement(path, piece, begun)
+                statement = self._statement(path, piece, chosen[0], begun)
                 connection = self._connection(path)
                 if path not in begun:
                     connection.execute("BEGIN IMMEDIATE")
@@ -73,13 +73,15 @@ class EmbeddedFiller:
             found.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         return found
 
-    def _statement(self, path: Path, piece: Piece, begun: dict[Path, sqlite3.Connection]) -> str:
+    def _statement(
+        self, path: Path, piece: Piece, at: int, begun: dict[Path, sqlite3.Connection]
+    ) -> str:
         tags = tuple(name for name, _ in piece.tags[0])
         key = (path, piece.measurement, tags, piece.names)
         if key not in self._known:
             if path in begun:  # tables are made in a transaction of their own
                 begun.pop(path).execute("COMMIT")
-            self._make(path, piece)
+            self._make(path, piece, at)
             names = [TIME, *tags, *piece.names]
             listed = ", ".join(quoted(name) for name in names)
             marks = ", ".join("?" * len(names))
@@ -89,11 +91,11 @@ class EmbeddedFiller:
             )
         return self._known[key]
 
-    def _make(self, path: Path, piece: Piece) -> None:
+    def _make(self, path: Path, piece: Piece, at: int) -> None:
         """Let the store itself make table and columns, by a row of this piece."""
         whole = Piece(
-            piece.measurement, piece.times_ms[:1], piece.tags[:1], piece.names,
-            piece.values[:1, :1],
+            piece.measurement, piece.times_ms[at : at + 1], piece.tags[:1], piece.names,
+            piece.values[at : at + 1, :1],
         )  # fmt: skip
         rows = whole.rows()
         missing = set(piece.names) - set(rows[0].fields) if rows else set(piece.names)
