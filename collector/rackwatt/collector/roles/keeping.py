@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 MONTHS_SECONDS: Final = 60.0
 """Between two looks at which months are final, and which old inputs may go."""
+HOURS_AT_ONCE: Final = 12
+"""So many hours of the ledger are booked in a second, that live figures need not wait for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class Keeper:
                 _log.info(
                     "order %d of %s: %s, %s", order.number, order.author, order.name, order.state
                 )
-            closing = self._ledger.close_intervals(horizon_ms)
+            closing = self._ledger.close_intervals(horizon_ms, HOURS_AT_ONCE)
             if months:
                 self._ledger.settle_months(now, self._site.timezone, gaps or ())
                 self._ledger.compact(now, self._site.timezone)
