@@ -4,6 +4,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import fsum
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from collector.terms import Term, Terms, Tie
 
 from rackwatt.collector.accounting.factors import SiteFactors, shipped
 from rackwatt.collector.ledger import InputRecord, Ledger
+from rackwatt.collector.ledger.verify import verify
 
 HALLS = Terms(
     {
@@ -92,6 +94,17 @@ def test_a_row_of_a_mesh_can_be_booked_again_from_itself() -> None:
     assert [tie.watt_hours for tie in booking.ties] == [row.data["ties"][0][2]]
     assert row.battery.grid_free == row.data["battery"]["grid_free"]
     book.close()
+
+
+def test_a_mesh_is_verified_row_by_row_and_from_inputs(tmp_path: Path) -> None:
+    path, factors = tmp_path / "ledger.db", SiteFactors(shipped(), "MA")
+    book = Ledger(path, Mesh(), factors, PARAMETERS, 0.0)
+    book.apply(campus_of(range(0, 640, 10)), 1)
+    book.close_intervals(BEGIN + 10 * MINUTE)
+    book.close()
+    found = verify(path, site=Mesh(), factors=factors, battery=PARAMETERS)
+    assert found.findings == []
+    assert found.recomputed == found.from_inputs == 9
 
 
 def test_a_silent_tie_blinds_what_is_downstream_until_it_speaks() -> None:
