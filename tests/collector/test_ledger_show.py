@@ -35,7 +35,7 @@ def test_the_table_has_units_and_a_sum(data: Path) -> None:
     found = show("--data", str(data))
     assert found.exit_code == 0, found.output
     assert "kWh" in found.stdout
-    assert "sum" in found.stdout
+    assert "all" in found.stdout
     assert "-0.000" not in found.stdout
     assert " 2.400 " in found.stdout
     assert "unknown" not in found.stdout
@@ -74,11 +74,12 @@ def test_unknown_is_said_and_never_zero(tmp_path: Path) -> None:
     assert "unknown" in text
     row = json.loads(show("--data", str(tmp_path), "--json").stdout)["rows"][0]
     assert row["sources"]["pv"] is None
-    assert row["origins"] is None
+    assert set(row["origins"].values()) == {None}
+    assert row["shares"]["renewable"] is None
     assert row["load"] == pytest.approx(1200.0)
     (line,) = csv.DictReader(io.StringIO(show("--data", str(tmp_path), "--csv").stdout))
     assert line["sources.pv"] == ""
-    assert line["renewable_share"] == ""
+    assert line["shares.renewable"] == ""
 
 
 def test_dates_are_the_sites_days(data: Path) -> None:

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Single meters read again from the ledger's inputs, read-only, where these are kept."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from rackwatt.collector.accounting.channels import Tap
 from rackwatt.collector.accounting.metering import Energy
 from rackwatt.collector.accounting.vocabulary import DAY_MS, HOUR_MS, total
+from rackwatt.collector.ledger.attribution import Attributor
 from rackwatt.collector.ledger.children import Children
+from rackwatt.collector.ledger.counters import Counters
 from rackwatt.collector.ledger.inputs import Inputs
-from rackwatt.collector.ledger.meta import COMPACTED, Meta
+from rackwatt.collector.ledger.journal import LedgerRow
+from rackwatt.collector.ledger.meta import CLOSED, COMPACTED, Meta
 from rackwatt.collector.ledger.metered import Metered
 from rackwatt.collector.ledger.records import INTERVAL_MS
 from rackwatt.collector.ledger.sites import battery_parameters, cadence_ms
@@ -32,9 +36,13 @@ class Devices:
     def __init__(self, path: Path, site: Site) -> None:
         self._db = connect(path, read_only=True)
         inputs = Inputs(self._db, partial(cadence_ms, site), Children(site))
+        meta = Meta(self._db)
         self._site = site
         self._metered = Metered(site, inputs, battery_parameters(site))
-        self._kept_ms = Meta(self._db).get(COMPACTED) or 0
+        self._kept_ms = meta.get(COMPACTED) or 0
+        self._attributor = Attributor(
+            site, self._metered, Counters(self._db), lambda: meta.get(CLOSED)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -71,3 +79,7 @@ class Devices:
             tap.device: list(self._metered.energies(tap, boundaries))
             for tap in self.taps(flow, start_ms)
         }
+
+    def tree(self, quarter_ms: int, rows: Sequence[LedgerRow]) -> dict[str, Any] | None:
+        """A quarter hour attributed down to nodes and GPUs; ``None`` without intervals."""
+        return self._attributor.tree(quarter_ms, rows)

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums of ledger rows over spans of time, under the names that the rows have."""
+"""The books over spans of time: key figures under the names that the ledger's rows have."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from math import fsum
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Final, TypeVar
 
+from rackwatt.collector.accounting.accumulator import Accumulator
 from rackwatt.collector.accounting.calendar import Span
-from rackwatt.collector.accounting.vocabulary import RENEWABLE, normalised, total
+from rackwatt.collector.accounting.claims import HourMatch
+from rackwatt.collector.accounting.figures import Figure, PeriodFigures
+from rackwatt.collector.accounting.period import figures, ups_open_at
+from rackwatt.collector.accounting.rules import Outside, Rules
 from rackwatt.collector.ledger.journal import LedgerRow
-from rackwatt.collector.ledger.records import INTERVAL_MS
+from rackwatt.collector.ledger.view import booked
 
 T = TypeVar("T")
-_SUMMED: Final = ("charge", "discharge", "load", "it", "boundary", "residual", "unmetered")
-_SUMMED_TOO: Final = ("unknown", "beyond", "scope_2", "carbon_free", "stock_change")
-_BY_NAME: Final = ("sources", "sinks", "claims", "origins", "carbon", "losses")
+_NAMES: Final = {"scope_2_location": "scope_2"}
+"""What a row of the ledger calls a figure."""
 
 
 def in_spans(
@@ -33,62 +36,83 @@ def in_spans(
             return
 
 
-def figures(span: Span, rows: Sequence[LedgerRow]) -> dict[str, Any]:
-    """What the rows of a span say together.
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The figures of one span.
 
-    Every sum is ``None`` if one of its terms is unknown; a ratio is the ratio of sums. What the
-    battery holds is that of the last row.
+    Attributes:
+        span: which; ``None`` for the sum of all.
+        figures: its figures.
+        battery: what the battery holds at its end, as the last row says.
+    """
+
+    span: Span | None
+    figures: PeriodFigures
+    battery: Mapping[str, Any]
+
+
+def lines(
+    rows: Iterable[LedgerRow],
+    spans: Iterable[Span],
+    rules: Rules,
+    whole_hours: Mapping[int, HourMatch] | None = None,
+    before: Iterable[LedgerRow] = (),
+) -> Iterator[Line]:
+    """The figures of each span in which something is booked, and behind them those of all.
 
     Args:
-        span: which span.
-        rows: the latest revisions of its intervals, at least one.
+        rows: the latest revisions, in order.
+        spans: in order.
+        rules: what the site says of its figures.
+        whole_hours: matches of claims in the hours that a span cuts.
+        before: the rows of the quarter hour before the first span.
     """
-    expected = (span.end_ms - span.start_ms) // INTERVAL_MS
-    found: dict[str, Any] = {"intervals": len(rows)}
-    for name in (*_SUMMED, *_SUMMED_TOO):
-        found[name] = total([row.data.get(name) for row in rows])
-    for name in _BY_NAME:
-        found[name] = _by_name([row.data.get(name) for row in rows])
-    found["shares"] = None if found["origins"] is None else normalised(found["origins"])
-    found["renewable_share"] = _renewable(found["shares"])
-    found["intensity"] = {
-        series: None if mass is None or not found["load"] else mass / found["load"] * 1000.0
-        for series, mass in (found["carbon"] or {}).items()
-    }
-    found["pue"] = _ratio(found["boundary"], found["it"])
-    battery = rows[-1].data["battery"]
-    found["battery"] = {
-        "stock": fsum(battery["stock"].values()),
-        "carbon": dict(battery["carbon"]),
-        "stale": battery["stale"],
-    }
-    found["completeness"] = fsum(row.data["completeness"] for row in rows) / max(expected, 1)
-    found["restated"] = sum(row.revision > 1 for row in rows)
-    found["flags"] = _flags(rows)
+    everything = Accumulator(booked(row) for row in before)
+    start = end = None
+    whole = Accumulator()
+    battery: Mapping[str, Any] = {}
+    for span, inside in in_spans(rows, spans, lambda row: row.start_ms):
+        own = Accumulator(booked(row) for row in inside)
+        ups = ups_open_at(everything, span.start_ms)
+        outside = Outside(span.start_ms, span.end_ms, ups, whole_hours)
+        battery = inside[-1].data["battery"]
+        yield Line(span, figures(own, rules, outside), battery)
+        if start is None:
+            start, first_ups = span.start_ms, ups
+        end = span.end_ms
+        everything.merge(own)
+        whole.merge(own)
+    if start is not None and end is not None:
+        outside = Outside(start, end, first_ups, whole_hours)
+        yield Line(None, figures(whole, rules, outside), battery)
+
+
+def as_dict(line: Line) -> dict[str, Any]:
+    """A line's figures, nested as the ledger's rows are; ``None`` = unknown."""
+    period, found = line.figures, dict[str, Any]()
+    coverage: dict[str, float] = {}
+    for one in fields(period):
+        value = getattr(period, one.name)
+        if isinstance(value, Figure):
+            found[_NAMES.get(one.name, one.name)] = value.value
+            if value.coverage < 1.0:
+                coverage[_NAMES.get(one.name, one.name)] = value.coverage
+        elif isinstance(value, Mapping):
+            found[one.name] = {name: _plain(part) for name, part in value.items()}
+        elif isinstance(value, int | float | bool) or value is None:
+            found[one.name] = value
+    del found["start_ms"], found["end_ms"], found["shares_coverage"]
+    shares = period.shares
+    found["shares"] = {one.name: getattr(shares, one.name) for one in fields(shares)}
+    found["pue"] = {one.name: getattr(period.pue, one.name) for one in fields(period.pue)}
+    found["export_ratio"] = period.export.ratio
+    found["market_note"] = period.market.note
+    stock: Mapping[str, float] = line.battery["stock"]
+    found["battery"] = {**line.battery, "stock": dict(stock)}
+    found["signable"] = period.signable
+    found["coverage"] = coverage
     return found
 
 
-def _by_name(parts: Sequence[Mapping[str, float | None] | None]) -> dict[str, float | None] | None:
-    """Sums by name; ``None`` altogether if one part is unknown altogether."""
-    known = [part for part in parts if part is not None]
-    if len(known) < len(parts):
-        return None
-    names = dict.fromkeys(name for part in known for name in part)
-    return {name: total([part.get(name, 0.0) for part in known]) for name in names}
-
-
-def _renewable(shares: Mapping[str, float] | None) -> float | None:
-    return None if shares is None else fsum(shares.get(name, 0.0) for name in RENEWABLE)
-
-
-def _ratio(over: float | None, under: float | None) -> float | None:
-    return None if over is None or not under else over / under
-
-
-def _flags(rows: Sequence[LedgerRow]) -> dict[str, int]:
-    """How many intervals carry each flag."""
-    counts: dict[str, int] = {}
-    for row in rows:
-        for flag in {*row.data["flags"], *row.data["metering"]}:
-            counts[flag] = counts.get(flag, 0) + 1
-    return dict(sorted(counts.items()))
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Figure) else value

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attribution below the site, summed over spans of time: halls, racks, tenants."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -26,8 +26,22 @@ def members(level: Level, quarter: Mapping[str, Any]) -> Mapping[str, Mapping[st
             name: {"it": it, "carbon": {"life_cycle": life_cycle, "operational": operational}}
             for name, (it, life_cycle, operational) in quarter.get("racks", {}).items()
         }
+    if level in {Level.NODE, Level.GPU}:
+        return dict(_below(level, quarter, ""))
     found: Mapping[str, Mapping[str, Any]] = quarter.get(f"{level.value}s", {})
     return found
+
+
+def _below(
+    level: Level, place: Mapping[str, Any], above: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The nodes or GPUs below a place of an attribution tree; a GPU is named behind its node."""
+    for child in place.get("children", ()):
+        name = f"{above}/{child['name']}" if child["level"] == Level.GPU else child["name"]
+        if child["level"] == level:
+            yield name, {k: v for k, v in child.items() if k not in {"level", "name", "children"}}
+        else:
+            yield from _below(level, child, name)
 
 
 def summed(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
