@@ -3,7 +3,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from rackwatt.collector.ingest.metrics import CollectorState
 from rackwatt.collector.ingest.spool import Batch, Spool
 from rackwatt.collector.roles.collect import Door, known_of
 from rackwatt.collector.site import Site, site_of
-from rackwatt.collector.store import Row
+from rackwatt.collector.store import Row, StoredRow
 from rackwatt.collector.store.base import WriteResult
 from rackwatt.collector.store.drain import Drain
 from rackwatt.wire.clock import Clock, ManualClock
@@ -146,6 +146,11 @@ class ListStore:
             if device in self.refuse
         ]
         return WriteResult(len(rows) - len(refused), tuple(refused))
+
+    def history(
+        self, measurement: str, start_ms: int, end_ms: int, devices: Collection[str] = ()
+    ) -> Iterator[tuple[str, list[StoredRow]]]:
+        return iter(())
 
     async def aclose(self) -> None:
         self.closed = True

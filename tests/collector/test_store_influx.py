@@ -152,6 +152,10 @@ async def test_rollups_go_into_their_own_bucket(influxdb: InfluxDB, tmp_path: Pa
     await store.start()
     rollup = Row("power_1h", (("device", "d"),), {"power_watts": 1.0}, NOW)
     assert (await store.write([row(1), rollup])).written == 2
+    # Whoever writes can read back, in both buckets: late rollups are made so.
+    for name, device in (("gpu", "node-0/GPU-1"), ("power_1h", "d")):
+        found = await asyncio.to_thread(lambda: list(store.history(name, 0, NOW + 1)))  # noqa: B023
+        assert [owner for owner, _ in found] == [device]
     await store.aclose()
     assert influxdb.count("gpu", "power_watts", bucket=plan.raw_bucket) == 1
     assert influxdb.count("power_1h", "power_watts", bucket=plan.rollups_bucket) == 1
