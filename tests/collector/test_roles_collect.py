@@ -187,7 +187,7 @@ async def test_a_collector_serves_without_its_broker_and_stops_cleanly(tmp_path:
             assert await _when_served(client)
             assert (await http.get(f"{client.url}/readyz")).status_code == 503
             async with asyncio.timeout(5):
-                while b"rackwatt_store_up 1.0" not in await client.metrics():
+                while b"rackwatt_store_up 1.0" not in await client.metrics():  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             assert (await client.state())["quality"]["dead_letters"] <= MAX_DEADLETTERS
         with pytest.raises(CollectorUnavailable):
