@@ -183,7 +183,7 @@ class _Progress:
         )
         self._task = self._bar.add_task("starting", total=made.span.minutes)
         self._plain = not sys.stderr.isatty()
-        self._said = 0
+        self._said = -1
 
     def __call__(self, who: str, time_ms: int) -> None:
         """Someone has got so far."""
@@ -191,7 +191,7 @@ class _Progress:
             return
         done = (time_ms - self._span.start_ms) // 60_000
         day = datetime.fromtimestamp((time_ms - 1) / 1000, UTC).astimezone(self._span.zone)
-        text = f"booked {day:%Y-%m-%d}"
+        text = f"booked {day:%Y-%m-%d}" if done else "the books are open"
         if done == self._span.minutes:
             text = "copying the ledger"
         tenth = done * 10 // self._span.minutes

@@ -7,7 +7,6 @@ says so, when the parent is gone, or with a `Failed`; Ctrl-C is the parent's bus
 
 import asyncio
 import contextlib
-import signal
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -123,7 +122,6 @@ NOTHING: Final = object()
 @contextlib.contextmanager
 def _speaking(who: str, mail: Mailbox) -> Iterator[None]:
     """What goes wrong is told in a line."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(ParentGone):
         try:
             yield

@@ -4,8 +4,9 @@
 import contextlib
 import multiprocessing
 import queue
+import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
@@ -44,7 +45,8 @@ class _Child:
         self.process = context.Process(
             target=target, args=(*arguments, Mailbox(theirs, told)), name=who, daemon=True
         )
-        self.process.start()
+        with _deaf():
+            self.process.start()
         theirs.close()
         told.close()
         self._waiting: queue.Queue[object] = queue.Queue(_WAITING)
@@ -74,10 +76,27 @@ class _Child:
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
-        with contextlib.suppress(queue.Full):
-            self._waiting.put_nowait(_ENOUGH)
+        while self._thread.is_alive():
+            with contextlib.suppress(queue.Full):
+                self._waiting.put_nowait(_ENOUGH)
+            self._thread.join(_LOOK_SECONDS)
+            with contextlib.suppress(queue.Empty):
+                self._waiting.get_nowait()
         self._feed.close()
         self.words.close()
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """What is started here never hears Ctrl-C, not even while it begins: it is for the parent."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Crew:
