@@ -31,7 +31,9 @@ from rackwatt.collector.ingest.ingest import Ingest
 from rackwatt.collector.ingest.spool import STORE, Spool
 from rackwatt.collector.store import EmbeddedStore, InfluxStore, Row, Store, WriteResult
 from rackwatt.collector.store.drain import Drain
+from rackwatt.collector.store.marks import Marks
 from rackwatt.collector.store.read import read
+from rackwatt.collector.store.rolling import Rollups
 from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.session import BrokerSettings
 from servers.fixtures import InfluxDB, Mosquitto, find
@@ -104,7 +106,10 @@ async def collect(options: dict[str, Any]) -> dict[str, Any]:
     broker = BrokerSettings(url=options["url"])
     ingest = Ingest(broker, place, spool, SYSTEM_CLOCK, backfill_seconds=None)
     store = store_of(options)
-    drain = None if store is None else Drain(spool, store, place, SYSTEM_CLOCK)
+    rollups = None
+    if isinstance(store, EmbeddedStore | InfluxStore):
+        rollups = Rollups(store, Marks(Path(options["folder"]) / "rollups.db"), SYSTEM_CLOCK)
+    drain = None if store is None else Drain(spool, store, place, SYSTEM_CLOCK, rollups)
 
     def complete() -> bool:
         """The gap watch knows what each agent has sent, and has it all."""
