@@ -14,8 +14,8 @@ from collector.flows_csv import FIXED, SITE, line_of, text_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rackwatt.collector.ledger.importing.lines import COLUMNS
 from rackwatt.collector.ledger.importing.run import import_flows
-from rackwatt.collector.ledger.importing.sheet import COLUMNS
 from rackwatt.collector.ledger.importing.summary import Summary
 from rackwatt.collector.site import Site
 from rackwatt.collector.site.loader import site_of
@@ -184,7 +184,7 @@ def test_energy_and_carbon_of_many_rows_close(tmp_path: Path) -> None:
     found, summary = book(tmp_path, rows)
     assert len(found) == len(rows)
     assert max(known(check.error) for check in summary.checks) < 1e-9
-    sums = summary.tally.sums()
+    sums = summary.tally.sums
     for name in ("load_wh", "pv_wh", "carbon_life_cycle_g", "scope_2_g", "battery_losses_wh"):
         assert sums[name].value == pytest.approx(fsum(known(line[name]) for line in found))
     # Energy by energy, from the input: what came in is what went out.
@@ -223,10 +223,10 @@ def test_sums_and_ratios_leave_out_exactly_what_is_unknown(tmp_path: Path) -> No
     ]
     rows[3]["load_it"] = None
     _, summary = book(tmp_path, rows)
-    ratio = summary.tally.ratios()["pue"]
+    ratio = summary.tally.ratios["pue"]
     assert ratio.value == pytest.approx(1.2, rel=1e-12)
     assert summary.coverage(ratio.seconds) == pytest.approx(0.9)
     assert summary.reported(ratio) is None
-    assert summary.tally.sums()["it_wh"].value == 900.0
+    assert summary.tally.sums["it_wh"].value == 900.0
     mean: Mapping[str, object] = summary.as_json()["ratios"]["pue"]
     assert mean == {"value": None, "coverage": pytest.approx(0.9)}

@@ -9,7 +9,7 @@ from rackwatt.collector.accounting.battery import BatteryParameters, BatteryStat
 from rackwatt.collector.accounting.claims import match_hour
 from rackwatt.collector.accounting.factors import IntervalFactors, SiteFactors
 from rackwatt.collector.accounting.interval import account
-from rackwatt.collector.accounting.vocabulary import HOUR_MS, UNKNOWN
+from rackwatt.collector.accounting.vocabulary import HOUR_MS, UNKNOWN, total
 from rackwatt.collector.ledger.importing.reader import FlowRow
 
 MISSING: Final = "missing_value"
@@ -40,12 +40,21 @@ class BookedRow(NamedTuple):
     flags: tuple[str, ...]
 
     @property
+    def supplied(self) -> float | None:
+        """What sources and battery gave to the bus, Wh."""
+        flows = self.row.flows
+        return total([*flows.sources.values(), flows.discharge])
+
+    @property
     def traceable(self) -> bool:
         """Whether sources, charge and discharge are all known, so that there is a mix."""
-        flows = self.row.flows
-        if not self.row.missing:
-            return True
-        return None not in (*flows.sources.values(), flows.charge, flows.discharge)
+        return self.supplied is not None and self.row.flows.charge is not None
+
+    @property
+    def mixed(self) -> bool:
+        """Whether there is a mix, a load that has it, and a residual."""
+        done = self.account
+        return done.origins is not None and done.residual is not None
 
 
 class Booker:

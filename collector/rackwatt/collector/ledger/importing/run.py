@@ -10,9 +10,10 @@ from typing import Final
 
 from rackwatt.collector.ledger.importing.booking import Booker, claimed
 from rackwatt.collector.ledger.importing.closing import Closing
+from rackwatt.collector.ledger.importing.lines import line_of
 from rackwatt.collector.ledger.importing.provenance import battery_of, provenance
 from rackwatt.collector.ledger.importing.reader import FlowsReader
-from rackwatt.collector.ledger.importing.sheet import Sheet, cells
+from rackwatt.collector.ledger.importing.sheet import Sheet
 from rackwatt.collector.ledger.importing.summary import Summary
 from rackwatt.collector.ledger.importing.tally import Tally
 from rackwatt.collector.ledger.importing.typist import fits
@@ -42,19 +43,19 @@ def import_flows(
     booker = Booker(battery_of(site), factors, initial_stock(site))
     reader = FlowsReader(flows, progress)
     tally, closing = Tally(site.timezone), Closing()
-    with _no_cycles(), Sheet(target, typist=fits() and _is_long(flows)) as sheet:
+    with _no_cycles(), Sheet(target, second=fits() and _is_long(flows)) as sheet:
         rows = (booker.book(row) for row in reader.rows())
         for booked, claims in claimed(rows):
-            line = cells(booked, claims)
-            sheet.write(line)
-            tally.add(booked, line)
+            line = line_of(booked, claims)
+            sheet.write(line, booked.factors)
+            tally.add(booked, booked.supplied)
             closing.add(booked)
-        sheet.finish()
-    tally.finish()
+        added = sheet.finish()
+    tally.finish(added)
     items = sorted(booker.items)
     return Summary(
         tally=tally,
-        checks=closing.checks(),
+        checks=closing.checks(added),
         provenance=provenance(site, factors, booker.used, items, battery=booker.battery),
         unknown_cells=reader.unknown,
         residual_limit_ratio=site.residual_limit_ratio,

@@ -89,8 +89,8 @@ class Summary:
             },
             "unknown_cells": {name: n for name, n in self.unknown_cells.items() if n},
             "flags": dict(sorted(tally.flags.items())),
-            "sums": {name: self._sum(known) for name, known in tally.sums().items()},
-            "ratios": {name: self._ratio(ratio) for name, ratio in tally.ratios().items()},
+            "sums": {name: self._sum(known) for name, known in tally.sums.items()},
+            "ratios": {name: self._ratio(ratio) for name, ratio in tally.ratios.items()},
             "months": [
                 {
                     "month": label,
@@ -165,7 +165,7 @@ class Summary:
         yield f"{tally.rows:,} {rows} booked{speed}: {start} to {end}, {hours:,.6g} hours metered"
 
     def _figures(self) -> Iterator[str]:
-        sums, ratios = self.tally.sums(), self.tally.ratios()
+        sums, ratios = self.tally.sums, self.tally.ratios
         load, it = sums["load_wh"], sums["it_wh"]
         yield f"  load          {_kwh(load.value)}, of which IT {_kwh(it.value)}"
         category = "E_DC / E_IT, interim, battery losses inside"
