@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from rackwatt.collector.ledger.reading import LedgerReader
 from rackwatt.collector.ledger.verify import verify
 from rackwatt.collector.site import load_site
+from rackwatt.collector.store import InfluxSpec
 from rackwatt.collector.store.files import files_in
 from rackwatt.collector.store.read import read, store_directories
 from rackwatt.collector.store.tables import tables_of
@@ -35,6 +36,9 @@ from rackwatt.twin.simulate import (
 )
 from rackwatt.twin.simulate.span import HOUR_MS
 from rackwatt.wire.database import connect
+from servers.fixtures import InfluxBucket, influx_bucket, influxdb
+
+__all__ = ["influx_bucket", "influxdb"]  # fixtures
 
 SMALL = """
 site: {id: small, name: Small, timezone: Africa/Casablanca, country: MA}
@@ -243,6 +247,22 @@ def test_a_child_that_fails_says_why(small: Path, tmp_path: Path) -> None:
         carry_out(wish, made, nothing)
     with pytest.raises(SimulationProblem, match="cannot be continued"):
         plan(wish)
+
+
+def test_into_an_influxdb(
+    small: Path, tmp_path: Path, influx_bucket: InfluxBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RACKWATT_INFLUX_TOKEN", influx_bucket.token)
+    bucket = influx_bucket.bucket
+    spec = InfluxSpec(influx_bucket.url, influx_bucket.org, bucket, bucket)
+    wish = Wish(tmp_path / "out", "2026-10-01", 1, small, spec)
+    outcome = carry_out(wish, plan(wish), nothing)
+    assert outcome.facts["store"]["refused"] == 0
+    assert influx_bucket.count("gpu_1m", "power_watts") == 8 * 1440
+    assert influx_bucket.count("power_1h", "power_watts") == 6 * 24
+    assert influx_bucket.count("site_figures", "pue_ratio_known") == 1440
+    assert influx_bucket.count("tenant_energy_1d", "revision") == 2
+    assert not (wish.data / "store").exists()
 
 
 # --- the command -------------------------------------------------------------------------------
