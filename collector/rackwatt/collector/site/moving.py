@@ -112,8 +112,9 @@ def move(asked: Asked) -> None:
     if again:
         out.print(f"{asked.device} stands in {asked.to} at {utc(since)} already.")
     else:
-        _write(asked, since)
+        path = _write(asked, since)
         out.print(f"{asked.device}: {where} -> {asked.to} since {utc(since)}")
+        out.print(f"site        {path}: added; the site file itself is as it was")
     _record(asked, site if again else load_or_stop(asked.site_file), since, where)
     _correct(asked, wanted)
     _remind(site, asked.device, before, place)
@@ -141,7 +142,7 @@ def _stand(site: Site, device: str, since: int) -> Placement | None:
     return site.place(device, since)
 
 
-def _write(asked: Asked, since: int) -> None:
+def _write(asked: Asked, since: int) -> Path:
     model = MoveModel(
         device=asked.device,
         to=asked.to,
@@ -150,10 +151,9 @@ def _write(asked: Asked, since: int) -> None:
         reason=asked.reason,
     )
     try:
-        path = add_move(asked.site_file, model)
+        return add_move(asked.site_file, model)
     except OSError as error:
         stop(f"the move cannot be written beside {asked.site_file}: {error.strerror}", 1)
-    console().print(f"site        {path}: added; the site file itself is as it was")
 
 
 def _record(asked: Asked, site: Site, since: int, before: str) -> None:

@@ -122,7 +122,7 @@ def print_table(title: str, columns: Iterable[Column], totals: int = 0) -> None:
         columns: its columns.
         totals: so many lines at the end are sums, and set apart.
     """
-    table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold")
+    table = Table(box=SIMPLE_HEAD)
     bodies: list[list[Text]] = []
     for column in columns:
         head, cells = column.cells()
@@ -134,4 +134,5 @@ def print_table(title: str, columns: Iterable[Column], totals: int = 0) -> None:
         table.add_row(*line, end_section=apart)
     out = Console(highlight=False)
     out = out if out.is_terminal else Console(highlight=False, width=_WIDE)
+    out.print(Text(title, style="bold"))
     out.print(table)

@@ -2,7 +2,7 @@
 """`rackwatt ledger verify` and `anchor`: what the books prove, to others too."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.text import Text
@@ -27,7 +27,8 @@ from rackwatt.collector.site import Site
 from rackwatt.collector.site.console import console, stop
 from rackwatt.wire.clock import SYSTEM_CLOCK
 
-_WHAT = {
+_SHOWN: Final = 50
+_WHAT: Final = {
     "interval": "minute",
     "attribution": "quarter hour",
     "act": "act of",
@@ -103,12 +104,14 @@ def _show(found: Verification, anchor: Path | None, site: Site | None) -> None:
         out.print("anchors     none given: --anchor proves that the chain was not rebuilt")
     else:
         out.print(f"anchors     {found.anchored} looked for")
-    for finding in found.findings:
+    for finding in found.findings[:_SHOWN]:
         out.print(Text(_line(finding), style="red"))
     if found.sound:
         out.print(Text("sound: nothing is wrong", style="green"))
         return
     count = len(found.findings)
+    if count > _SHOWN:
+        out.print(f"... and {count - _SHOWN} more: --json has them")
     more_there = " or more" if count >= MOST_FINDINGS else ""
     out.print(Text(f"{count}{more_there} finding{'s' * (count != 1)}", style="bold red"))
 

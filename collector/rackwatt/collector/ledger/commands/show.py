@@ -137,7 +137,7 @@ def show_command(
             _write(list(_revisions(reader, asked)), asked, form, revision_table)
         elif level is not Level.SITE:
             found = list(_members(reader, asked))
-            _write(found, asked, form, partial(member_table, level.value))
+            _write(found, asked, form, partial(member_table, level.value, zone))
         else:
             _write_site(list(_site_lines(reader, asked)), asked, form)
 

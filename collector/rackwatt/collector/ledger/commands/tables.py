@@ -50,12 +50,17 @@ def site_table(lines: Sequence[Line], zone: tzinfo, every: Any) -> None:
 def _time(line: Line, zone: tzinfo, every: Any) -> str:
     if line.span is None:
         return "all"
-    label = line.span.label
-    if label.endswith("Z"):
-        label = local(round(datetime.fromisoformat(label).timestamp() * 1000), zone)
+    label = _local(line.span.label, zone)
     whole = span_at(line.span.start_ms, every, zone)
     cut = (whole.start_ms, whole.end_ms) != (line.span.start_ms, line.span.end_ms)
     return f"{label} (part)" if cut else label
+
+
+def _local(label: str, zone: tzinfo) -> str:
+    """A span's label by the site's clocks."""
+    if not label.endswith("Z"):
+        return label
+    return local(round(datetime.fromisoformat(label).timestamp() * 1000), zone)
 
 
 def _title(origin: str) -> str:
@@ -70,10 +75,10 @@ def _flags(flags: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in flags.items())
 
 
-def member_table(level: str, lines: Sequence[Values]) -> None:
+def member_table(level: str, zone: tzinfo, lines: Sequence[Values]) -> None:
     """Print what is attributed to the members of a level."""
     columns = [
-        Column("Time", [line["label"].replace("T", " ") for line in lines], left=True),
+        Column("Time", [_local(line["label"], zone) for line in lines], left=True),
         Column(level.capitalize(), [line[level] for line in lines], left=True),
     ]
     for title, name in (("IT", "it"), ("Overhead", "overhead"), ("Load", "load")):
