@@ -143,7 +143,8 @@ def _hours(
     span: tuple[int, int],
 ) -> Iterator[dict[str, Any] | _Excluded]:
     rows = reader.rows(*span)
-    for hour, inside in in_spans(rows, spans(*span, "1h", site.timezone), lambda r: r.start_ms):
+    for hour, some in in_spans(rows, spans(*span, "1h", site.timezone), lambda r: r.start_ms):
+        inside = list(some)
         for source in sources:
             if not any(source in row.data["sources"] for row in inside):
                 continue

@@ -21,19 +21,26 @@ _NAMES: Final = {"scope_2_location": "scope_2"}
 
 def in_spans(
     items: Iterable[T], spans: Iterable[Span], start_of: Callable[[T], int]
-) -> Iterator[tuple[Span, list[T]]]:
-    """Sort items in order of time into spans in order of time; a span without any is left out."""
+) -> Iterator[tuple[Span, Iterator[T]]]:
+    """Sort items in order of time into spans in order of time; a span without any is left out.
+
+    Each span's items must be taken before the next span is asked for.
+    """
     coming = iter(items)
-    item = next(coming, None)
+    waiting = next(coming, None)
     for span in spans:
-        inside: list[T] = []
-        while item is not None and start_of(item) < span.end_ms:
-            inside.append(item)
-            item = next(coming, None)
-        if inside:
-            yield span, inside
-        if item is None:
+        if waiting is None:
             return
+        if start_of(waiting) >= span.end_ms:
+            continue
+
+        def inside(end_ms: int = span.end_ms) -> Iterator[T]:
+            nonlocal waiting
+            while waiting is not None and start_of(waiting) < end_ms:
+                yield waiting
+                waiting = next(coming, None)
+
+        yield span, inside()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +79,12 @@ def lines(
     whole = Accumulator()
     battery: Mapping[str, Any] = {}
     for span, inside in in_spans(rows, spans, lambda row: row.start_ms):
-        own = Accumulator(booked(row) for row in inside)
+        own = Accumulator()
+        for row in inside:
+            own.add(booked(row))
+            battery = row.data["battery"]
         ups = ups_open_at(everything, span.start_ms)
         outside = Outside(span.start_ms, span.end_ms, ups, whole_hours)
-        battery = inside[-1].data["battery"]
         yield Line(span, figures(own, rules, outside), battery)
         if start is None:
             start, first_ups = span.start_ms, ups

@@ -81,7 +81,8 @@ def import_command(
         raise typer.Exit(2) from errors
     except OSError as error:
         reading = error.filename is not None and Path(error.filename) == flows
-        what = f"{flows}: cannot be read" if reading else f"{out}: cannot be written"
+        place = "stdout" if out == _STDOUT else out
+        what = f"{flows}: cannot be read" if reading else f"{place}: cannot be written"
         _fail(f"{what}: {error.strerror or error}", 2 if reading else 1)
     typer.echo(summary.as_text(), err=True)
     if as_json:

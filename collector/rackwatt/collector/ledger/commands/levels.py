@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attribution below the site, summed over spans of time: halls, racks, tenants."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any
+from math import fsum
+from typing import Any, Final
 
-from rackwatt.collector.accounting.vocabulary import total
+from rackwatt.collector.accounting.sums import exact_parts
+
+_KEPT: Final = 128
 
 
 class Level(StrEnum):
@@ -44,29 +48,56 @@ def _below(
             yield from _below(level, child, name)
 
 
-def summed(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """One member's figures over several quarter hours.
+class Tally:
+    """A figure over several quarter hours, or a group of figures.
 
-    A sum is ``None`` if one of its terms is unknown; words are those of the last part.
+    Characteristics: exact, and small: a month of quarter hours of thousands of racks is held as
+    a few floats each.
     """
-    known = list(parts)
-    names = dict.fromkeys(name for part in known for name in part)
-    return {name: _sum([part.get(name) for part in known if name in part]) for name in names}
 
+    __slots__ = ("_groups", "_parts", "_unknown", "_word")
 
-def _sum(values: Sequence[Any]) -> Any:
-    if any(isinstance(value, str) for value in values):
-        return values[-1]
-    if any(isinstance(value, Mapping) for value in values):
-        whole = [value for value in values if isinstance(value, Mapping)]
-        return summed(whole) if len(whole) == len(values) else None
-    return total(values)
+    def __init__(self) -> None:
+        self._groups: dict[str, Tally] = {}
+        self._parts: list[float] = []
+        self._unknown = False
+        self._word: str | None = None
+
+    def add(self, value: Any) -> None:
+        """Add what one quarter hour says; of words the last one counts."""
+        if isinstance(value, Mapping):
+            for name, part in value.items():
+                if name not in self._groups:
+                    self._groups[name] = Tally()
+                self._groups[name].add(part)
+        elif isinstance(value, str):
+            self._word = value
+        elif value is None:
+            self._unknown = True
+        else:
+            self._parts.append(value)
+            if len(self._parts) > _KEPT:
+                self._parts = exact_parts(self._parts)
+
+    def value(self) -> Any:
+        """The sum, or the sums by name; ``None`` if a term of it is unknown."""
+        if self._word is not None:
+            return self._word
+        if self._unknown:
+            return None
+        if self._groups:
+            return {name: group.value() for name, group in self._groups.items()}
+        return fsum(self._parts)
 
 
 def by_member(level: Level, quarters: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Each member's figures over quarter hours, in order of name."""
-    parts: dict[str, list[Mapping[str, Any]]] = {}
+    tallies: dict[str, Tally] = {}
+    counts: Counter[str] = Counter()
     for quarter in quarters:
         for name, values in members(level, quarter).items():
-            parts.setdefault(name, []).append(values)
-    return {name: {"quarters": len(parts[name]), **summed(parts[name])} for name in sorted(parts)}
+            if name not in tallies:
+                tallies[name] = Tally()
+            tallies[name].add(values)
+            counts[name] += 1
+    return {name: {"quarters": counts[name], **tallies[name].value()} for name in sorted(tallies)}

@@ -175,7 +175,7 @@ def _members(reader: LedgerReader, asked: _Asked) -> Iterator[dict[str, Any]]:
     with ExitStack() as stack:
         quarters = _quarters(reader, asked, stack)
         for span, found in in_spans(quarters, asked.spans(), lambda quarter: quarter[0]):
-            members = by_member(asked.level, [values for _, values in found])
+            members = by_member(asked.level, (values for _, values in found))
             for name, values in members.items():
                 yield {**_head(span), asked.level.value: name, **values}
 
