@@ -8,6 +8,8 @@ from collector.flows_csv import FIXED, GOLDEN, SITE, complaints, line_of, run, t
 from typer.testing import CliRunner
 
 from rackwatt.collector.ledger.commands import ledger_app
+from rackwatt.collector.ledger.importing.lines import BEHIND, COLUMNS, Line
+from rackwatt.collector.ledger.importing.typist import SecondTypist, fits
 
 ORDER = "rows must follow each other in UTC, each time once"
 EXAMPLE = "like 2026-10-01T00:00:00+01:00"
@@ -238,3 +240,21 @@ def test_a_full_disk_is_no_wrong_input(tmp_path: Path) -> None:
     done = run(tmp_path, text_of(GOLDEN), "--out", str(full))
     assert done.exit_code == 1
     assert "/dev/full: cannot be written: No space left on device" in done.stderr
+
+
+def test_a_full_disk_is_seen_by_the_second_process_too() -> None:
+    full = Path("/dev/full")
+    if not full.exists() or not fits():
+        pytest.skip("no /dev/full or no second process here")
+    lines: list[Line] = [["2026-10-01T00:00:00Z", *[0.0] * (len(COLUMNS) - 2), ""]]
+    lines[0] += [0.0] * len(BEHIND)
+    with full.open("w", encoding="utf-8") as file:
+        typist = SecondTypist(file)
+        with pytest.raises(OSError, match="No space left on device"):
+            _write_for_ever(typist, lines * 100)
+        typist.abandon()
+
+
+def _write_for_ever(typist: SecondTypist, lines: list[Line]) -> None:
+    while True:
+        typist.take(lines, {"life_cycle": {}, "operational": {}})
