@@ -83,6 +83,6 @@ def test_registers_gain_what_flows_times_the_error(instruments: Instruments) -> 
 
 
 def test_the_inventory_says_how_registers_count(instruments: Instruments) -> None:
-    items = {item.device: item for item in instruments.inventory(0)}
+    items = {item.device: item for item in instruments.inventory(0, 1)}
     register = items["grid-1"].registers["energy_import_watt_hours"]
     assert register.resolution_watt_hours == 1.0

@@ -6,8 +6,8 @@ the seed and its name. It never uses its whole class: see `CLASS_PART`.
 """
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -20,7 +20,7 @@ from rackwatt.twin.simulate.wiring import Channel, Columns, Wiring, wire
 from rackwatt.twin.spec import TwinSpec
 from rackwatt.twin.world.noise import uniform
 from rackwatt.twin.world.racks import Floor
-from rackwatt.wire.inventory import InventoryItem, Register
+from rackwatt.wire.inventory import InventoryItem
 
 Array = NDArray[np.float64]
 
@@ -61,7 +61,6 @@ class _Epoch:
     wiring: Wiring
     by_device: dict[str, list[int]]
     factors: Array
-    offsets: list[float] = field(default_factory=list)
 
 
 class Instruments:
@@ -102,25 +101,26 @@ class Instruments:
         drawn = 2.0 * uniform(self._spec.seed, _STREAM, _number(device)) - 1.0
         return accuracy / 100.0 * CLASS_PART * drawn
 
-    def inventory(self, time_ms: int) -> list[InventoryItem]:
-        """How the registers count, as agents say it."""
-        items: list[InventoryItem] = []
-        for device, rows in self._epoch(time_ms).by_device.items():
+    def inventory(self, start_ms: int, end_ms: int) -> list[InventoryItem]:
+        """How the registers count of all that is read in a span, as agents say it."""
+        changes = [at for at in self._site.metering.starts if start_ms < at < end_ms]
+        items: dict[str, InventoryItem] = {}
+        for at in (start_ms, *changes):
+            for item in self._items(self._epoch(at)):
+                items.setdefault(item.device, item)
+        return list(items.values())
+
+    def _items(self, epoch: _Epoch) -> Iterator[InventoryItem]:
+        for device, rows in epoch.by_device.items():
             shown = self._scale(device)
-            registers: dict[str, Register] = {}
-            for channel in (self._epoch(time_ms).wiring.channels[row] for row in rows):
-                scale = shown.get(channel.energy)
-                if scale is not None and scale.register is not None:
-                    registers[channel.energy] = scale.register
-            items.append(
-                InventoryItem(
-                    device=device,
-                    model=self._maps.get(device, _OTHER_MAP),
-                    serial=str(_number(device) % 900_000_000 + 100_000_000),
-                    registers=registers,
-                )
+            fields = [epoch.wiring.channels[row].energy for row in rows]
+            registers = {name: shown[name].register for name in fields if name in shown}
+            yield InventoryItem(
+                device=device,
+                model=self._maps.get(device, _OTHER_MAP),
+                serial=str(_number(device) % 900_000_000 + 100_000_000),
+                registers={name: one for name, one in registers.items() if one is not None},
             )
-        return items
 
     def first(self, time_ms: int, stock: float) -> list[Reading]:
         """What the meters show before anything has moved: registers and the battery."""
@@ -233,10 +233,10 @@ def _maps(site: Site, spec: TwinSpec) -> dict[str, str]:
         if meter.role is not None and not meter.virtual:
             found[meter.id] = _MAPS.get(meter.role, _OTHER_MAP)
     pdus = {rack: row.pdu for row in spec.rows for rack in row.rack_ids}
-    default = type(spec) is not TwinSpec
+    derived = type(spec) is not TwinSpec  # from a site file, which names no register maps
     for rack in site.racks:
         for pdu in rack.pdus:
-            found[pdu] = _MAPS["pdu"] if default else pdus.get(rack.id, _MAPS["pdu"])
-    if not default:
+            found[pdu] = _MAPS["pdu"] if derived else pdus.get(rack.id, _MAPS["pdu"])
+    if not derived:
         found |= {meter.id: meter.map for meter in spec.meters or default_meters(spec)}
     return found

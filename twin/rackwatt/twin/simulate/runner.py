@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from rackwatt.collector.accounting.figures import PeriodFigures
 from rackwatt.collector.site import Site, load_site
+from rackwatt.collector.site.loader import site_of
 from rackwatt.collector.store import InfluxSpec
-from rackwatt.twin.kit import site_document
+from rackwatt.twin.kit import dump_yaml, site_document
 from rackwatt.twin.simulate.children import BOOKS, Folders
 from rackwatt.twin.simulate.crew import Crew
 from rackwatt.twin.simulate.messages import Done
@@ -23,6 +24,7 @@ from rackwatt.twin.simulate.truthfile import TruthFile, check_truth_file
 from rackwatt.twin.simulate.wiring import check_site
 from rackwatt.twin.simulate.worldof import Derived, derive
 from rackwatt.twin.spec import TwinSpec, load_spec
+from rackwatt.wire.config import Document
 
 NOTE_FILE: Final = "simulation.json"
 _DEFAULT: Final = "default"
@@ -63,6 +65,7 @@ class Plan:
         span: The days.
         scene: The world.
         notes: What is assumed, or cannot be seen.
+        campus_ratio: The part of the world's other loads that is no data center.
     """
 
     site: Site
@@ -98,11 +101,11 @@ def plan(wish: Wish) -> Plan:
     """
     if wish.truth is not None:
         check_truth_file(wish.truth)
-    document, given = _given(wish)
-    span = span_of(wish.start, wish.days, given[0].timezone)
+    document, site, derived = _given(wish)
+    span = span_of(wish.start, wish.days, site.timezone)
     _check_folder(wish.data)
-    check_site(given[0], span.start_ms)
-    derived = given[1] or derive(given[0], span, 1 if wish.seed is None else wish.seed)
+    check_site(site, span.start_ms)
+    derived = derived or derive(site, span, 1 if wish.seed is None else wish.seed)
     wish.data.mkdir(parents=True, exist_ok=True)
     path = write_site_file(document, wish.data, wish.site_file)
     site = load_site(path)
@@ -111,22 +114,18 @@ def plan(wish: Wish) -> Plan:
     return Plan(site, path, span, scene, notes, derived.campus_ratio)
 
 
-def _given(wish: Wish) -> tuple[dict[str, Any], tuple[Site, Derived | None]]:
+def _given(wish: Wish) -> tuple[dict[str, Any], Site, Derived | None]:
     """The site file's content and the site; of the default one its world, too."""
     if wish.site_file is not None:
         site = load_site(wish.site_file)
-        return read_document(wish.site_file), (site, None)
+        return read_document(wish.site_file), site, None
     spec = load_spec(_DEFAULT)
     if wish.seed is not None:
         spec = spec.model_copy(update={"seed": wish.seed})
-    return site_document(spec), (_site_of(spec), Derived(spec, (), 0.0))
+    return site_document(spec), _site_of(spec), Derived(spec, (), 0.0)
 
 
 def _site_of(spec: TwinSpec) -> Site:
-    from rackwatt.collector.site.loader import site_of
-    from rackwatt.twin.kit import dump_yaml
-    from rackwatt.wire.config import Document
-
     return site_of(Document("site.yaml", dump_yaml(site_document(spec))))
 
 
@@ -190,7 +189,7 @@ def carry_out(wish: Wish, made: Plan, tell: Tell) -> Outcome:
         if message.who == BOOKS:
             tell(BOOKS, message.through_ms)
 
-    items = scene.instruments.inventory(span.start_ms)
+    items = scene.instruments.inventory(span.start_ms, span.end_ms)
     try:
         with Crew(made.site_file, folders, items, (span.start_ms, span.end_ms), done) as crew:
             crew.book(scene.opening())
