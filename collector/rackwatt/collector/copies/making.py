@@ -18,6 +18,7 @@ from rackwatt.collector.copies.rows import (
 )
 from rackwatt.collector.copies.spans import Sum
 from rackwatt.collector.copies.sums import Key, Sums, sum_days, sum_quarters, sum_rows
+from rackwatt.collector.ledger.by_meter import MeterSums, MeterTerms, meter_sums
 from rackwatt.collector.ledger.chain import ATTRIBUTION, INTERVAL, Entry
 from rackwatt.collector.ledger.view import rules_of
 from rackwatt.collector.site import Site
@@ -64,6 +65,8 @@ class Maker:
         racks = {rack.id: (rack.hall, rack.row) for rack in site.racks}
         self._places = Places(site.id, racks)
         self._days: OrderedDict[int, _Day] = OrderedDict()
+        self._metered_days: OrderedDict[int, tuple[int, MeterSums]] = OrderedDict()
+        self._terms = MeterTerms(site)
         self._gone: dict[int, dict[Key, tuple[str, ...]]] = {}
 
     def batch(self, after_seq: int, limit: int) -> Batch:
@@ -122,7 +125,7 @@ class Maker:
         """
         if item.group == "interval":
             first, through = self.book.first_ms() or 0, self.book.closed_through_ms() or 0
-            books = Books(self.book.rows, first, through)
+            books = Books(self.book.rows, first, through, lambda: self._meter_sums(item))
             return period_rows(self._site.id, rules_of(self._site, item.start_ms), item, books)
         sums, seq = self._place_sums(item)
         gone = {
@@ -132,6 +135,24 @@ class Maker:
             for key, names in places.items()
         }
         return sum_rows(sums, gone, item, seq)
+
+    def _meter_sums(self, item: Sum) -> MeterSums:
+        """Energies by meter; those of a month's days from memory."""
+        if item.every != "1mo":
+            return meter_sums(self.book.meters(item.start_ms, item.end_ms), self._terms)
+        whole = MeterSums()
+        for span in spans(item.start_ms, item.end_ms, "1d", self._site.timezone):
+            newest = self.book.newest_quarter(span.start_ms, span.end_ms)
+            kept = self._metered_days.get(span.start_ms)
+            if kept is None or kept[0] != newest:
+                found = meter_sums(self.book.meters(span.start_ms, span.end_ms), self._terms)
+                kept = newest, found
+            whole.merge(kept[1])
+            self._metered_days[span.start_ms] = kept
+            self._metered_days.move_to_end(span.start_ms)
+        while len(self._metered_days) > _DAYS_KEPT:
+            self._metered_days.popitem(last=False)
+        return whole
 
     def _place_sums(self, item: Sum) -> tuple[Sums, int]:
         if item.every != "1mo":

@@ -28,6 +28,7 @@ from rackwatt.collector.copies.rows import (
     tags_of,
 )
 from rackwatt.collector.copies.spans import Sum
+from rackwatt.collector.ledger.by_meter import MeterSums
 from rackwatt.collector.ledger.journal import LedgerRow
 from rackwatt.collector.ledger.view import booked
 from rackwatt.collector.store.base import Row
@@ -47,11 +48,13 @@ class Books:
         rows: reads intervals.
         first_ms: start of the first one.
         through_ms: end of the last one.
+        meters: energies by meter of the span that is asked for.
     """
 
     rows: Rows
     first_ms: int
     through_ms: int
+    meters: Callable[[], MeterSums] = MeterSums
 
 
 @dataclass(slots=True)
@@ -84,7 +87,13 @@ def period_rows(site: str, rules: Rules, item: Sum, books: Books) -> list[Row]:
         return []
     start = max(item.start_ms, books.first_ms)
     end = max(min(item.end_ms, books.through_ms), last.row.end_ms)
-    outside = Outside(start, end, _ups_open(books, start), _cut_hours(books, item))
+    outside = Outside(
+        start,
+        end,
+        _ups_open(books, start),
+        _cut_hours(books, item),
+        by_meter=books.meters().over(start, end),
+    )
     found = figures(accumulator, rules, outside)
     data, revision = last.row.data, float(last.seq)
     rows = [

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quarter hours of the ledger down the tree: halls, racks, nodes, GPUs and tenants.
 
-Of each quarter hour the journal keeps halls, racks and tenants; nodes and GPUs are computed by
-the same functions when somebody asks. A quarter hour is split where an assignment changes.
+Of each quarter hour the journal keeps halls, racks, tenants and the energies of the meters behind
+the flows; nodes and GPUs are computed by the same functions when somebody asks. A quarter hour is split where an assignment changes.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -96,6 +96,7 @@ class Attributor:
             "halls": {name: _hall_row(parts) for name, parts in hall_rows.items()},
             "racks": racks,
             "tenants": {name: self._tenant(name, own) for name, own in accounts.items()},
+            "meters": self._descent.meters(quarter),
             "completeness": sum(value is not None for value in known) / len(known),
             "flags": sorted(quarter.flags),
         }

@@ -9,7 +9,9 @@ from typing import Any, Final
 from rackwatt.collector.accounting.attribution import Amount, Course, Part, divide, measured
 from rackwatt.collector.accounting.burdens import Burdens, BusMix, Interval, burdens
 from rackwatt.collector.accounting.channels import FORWARD, Tap
+from rackwatt.collector.accounting.metering import Energy
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
+from rackwatt.collector.ledger.by_meter import TOPOLOGY, Meters, meter_row
 from rackwatt.collector.ledger.counters import Counted, Counters
 from rackwatt.collector.ledger.journal import LedgerRow
 from rackwatt.collector.ledger.places import (
@@ -28,7 +30,6 @@ from rackwatt.collector.site.topology import SITE_HALL, Rack
 
 COUNTER_RESET: Final = "counter_reset"
 COUNTER_GAP: Final = "counter_gap"
-TOPOLOGY: Final = "topology_changed"
 _MARKS: Final = ("estimated", "shape_estimated", "provisional")
 
 _NO_BUS: Final[Mapping[str, Any]] = {"sinks": {}}
@@ -191,13 +192,22 @@ class Descent:
         energy = fsum(gpu.watt_hours for own in counted.values() for gpu in own)
         return Part(None, energy, gpus, has_meter=bool(place.taps))
 
+    def meters(self, quarter: Quarter) -> Meters:
+        """The energies of the physical meters behind all flows."""
+        taps = self._meters.taps(self._site.terms_at(quarter.boundaries[0]))
+        return meter_row(taps, lambda tap: self._energies(quarter, tap))
+
+    def _energies(self, quarter: Quarter, tap: Tap) -> Sequence[Energy]:
+        """What a meter says of a quarter hour's intervals."""
+        first = (quarter.boundaries[0] - quarter.metered[0]) // INTERVAL_MS
+        found = self._meters.energies(tap, quarter.metered)
+        return found[first : first + len(quarter.boundaries) - 1]
+
     def _metered(self, quarter: Quarter, taps: Sequence[Tap]) -> Course | None:
         """The sum of meters by interval, ``None`` if an interval of one is unknown."""
-        first = (quarter.boundaries[0] - quarter.metered[0]) // INTERVAL_MS
         columns: list[list[float]] = []
         for tap in taps:
-            found = self._meters.energies(tap, quarter.metered)
-            own = found[first : first + len(quarter.boundaries) - 1]
+            own = self._energies(quarter, tap)
             quarter.flags.update(m for m in _MARKS for energy in own if getattr(energy, m))
             column = [tap.sign * e.watt_hours for e in own if e.watt_hours is not None]
             if len(column) < len(own):

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 from zoneinfo import ZoneInfo
 
+from rackwatt.collector.ledger.by_meter import TOPOLOGY
 from rackwatt.collector.ledger.chain import Act, Entry
 from rackwatt.collector.ledger.dirty import Dirty
 from rackwatt.collector.ledger.held import Held, HeldReadings
@@ -71,6 +72,20 @@ class Books:
         """The latest attribution of the quarter hours that start in a half-open span, as JSON."""
         shown = self._journal.shown("attribution", start_ms, end_ms)
         return {start: one.text for start, one in shown.items()}
+
+    def meters(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, str | None]]:
+        """Start and meters' energies of the quarter hours of a half-open span, as JSON.
+
+        ``None`` where one does not say, or whose meters changed within it.
+        """
+        yield from self._db.execute(
+            "SELECT l.start_ms, iif(instr(json_extract(j.row, '$.flags'), ?), NULL,"
+            " json_extract(j.row, '$.meters'))"
+            " FROM latest AS l JOIN journal AS j USING (seq)"
+            " WHERE l.kind = 'attribution' AND l.start_ms >= ? AND l.start_ms < ?"
+            " ORDER BY l.start_ms",
+            (f'"{TOPOLOGY}"', start_ms, end_ms),
+        )
 
     def entries(self, after_seq: int, limit: int) -> list[Entry]:
         """Entries of all kinds that follow one in the chain."""

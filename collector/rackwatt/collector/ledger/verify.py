@@ -9,7 +9,8 @@ What is looked at, and what each part needs:
   that was rebuilt from its beginning is sound by itself);
 - rows: each latest row again from its own booking and the battery before it (needs the site);
 - bookings: again from the inputs, where these are kept whole (needs the site);
-- attribution: the parts of each level add up to the whole.
+- attribution: the parts of each level add up to the whole, and (needs the site) meters to the
+  flows that are booked.
 
 Rows that wait to be booked again are passed over, and so are rows of final months for which data
 came too late, until somebody restates them.
@@ -26,10 +27,11 @@ from rackwatt.collector.accounting.battery import BatteryParameters
 from rackwatt.collector.accounting.factors import SiteFactors
 from rackwatt.collector.accounting.vocabulary import total
 from rackwatt.collector.ledger.anchors import Anchor, read_anchors
+from rackwatt.collector.ledger.by_meter import TOPOLOGY, MeterTerms, unequal
 from rackwatt.collector.ledger.chain import ATTRIBUTION, GENESIS, INTERVAL, entry_hash
 from rackwatt.collector.ledger.closing import Rules
 from rackwatt.collector.ledger.dirty import QUARTER_MS
-from rackwatt.collector.ledger.journal import Journal
+from rackwatt.collector.ledger.journal import Journal, LedgerRow
 from rackwatt.collector.ledger.reading import LedgerReader
 from rackwatt.collector.ledger.replay import InputReplay, RowReplay, differing
 from rackwatt.collector.ledger.sites import SiteBooks
@@ -121,7 +123,7 @@ def verify(
         connection.execute("BEGIN")
         _chain(connection, anchors, result)
         _revisions(connection, result)
-        _attribution(connection, result)
+        _attribution(connection, site, result)
         if factors is not None:
             rules = Rules(factors, battery or BatteryParameters(), initial_watt_hours)
             _rows(connection, rules, result)
@@ -217,9 +219,10 @@ def _bookings(db: sqlite3.Connection, site: SiteBooks, rules: Rules, result: Ver
             result.find(row.seq, INTERVAL, row.start_ms, said)
 
 
-def _attribution(db: sqlite3.Connection, result: Verification) -> None:
+def _attribution(db: sqlite3.Connection, site: SiteBooks | None, result: Verification) -> None:
     """Check that the parts of a quarter hour add up, and that it is the sum of its intervals."""
     journal = Journal(db)
+    terms = None if site is None else MeterTerms(site)
     waiting = {row[0] for row in db.execute("SELECT start_ms FROM quarters")}
     for seq, start, text in db.execute(
         "SELECT l.seq, l.start_ms, j.row FROM latest AS l JOIN journal AS j USING (seq)"
@@ -237,6 +240,22 @@ def _attribution(db: sqlite3.Connection, result: Verification) -> None:
             if not _close(row.get(name), whole):
                 said = f"its {name} is not the sum of its intervals, {_said(whole)}"
                 result.find(seq, ATTRIBUTION, start, said)
+        # Rows of an earlier release have no meters.
+        if terms is None or "meters" not in row or TOPOLOGY in row["flags"]:
+            continue
+        if names := unequal(terms.read(start, row["meters"]), _flows(intervals)):
+            said = f"its meters do not add up to what is booked: {', '.join(names)}"
+            result.find(seq, ATTRIBUTION, start, said)
+
+
+def _flows(intervals: Sequence[LedgerRow]) -> dict[str, float | None]:
+    """What intervals say of each flow, Wh."""
+    parts: dict[str, list[float | None]] = {}
+    for row in intervals:
+        both = {"charge": row.data["charge"], "discharge": row.data["discharge"]}
+        for name, value in {**row.data["sources"], **row.data["sinks"], **both}.items():
+            parts.setdefault(name, []).append(value)
+    return {name: total(values) for name, values in parts.items()}
 
 
 def _unequal(row: dict[str, Any]) -> Iterator[str]:
