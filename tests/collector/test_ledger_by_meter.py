@@ -9,6 +9,7 @@ from math import fsum, sqrt
 from pathlib import Path
 
 import pytest
+from collector.command_books import call
 from collector.quarters import BEGIN, HOUR, ms
 
 from rackwatt.collector.accounting.calendar import span_at
@@ -104,11 +105,14 @@ IT = "sum: ['r1-[01-08]-pdu-[a-b]', 'r2-[01-08]-pdu-[a-b]']"
 PUMP = "minus: [pump-1]\n- {id: pump-1, role: cooling, class: 2.0, cadence: 1s}"
 
 
-def pumped() -> Site:
+def pumped_text() -> str:
     """The demo site with a coolant pump that the racks feed."""
     text = DEMO.read_text().replace(IT, f"{IT}\n  {PUMP}")
-    text = text.replace("minus: [it]", "minus: [it, pump-1]")
-    return site_of(Document(str(DEMO), text))
+    return text.replace("minus: [it]", "minus: [it, pump-1]")
+
+
+def pumped() -> Site:
+    return site_of(Document(str(DEMO), pumped_text()))
 
 
 def test_a_meter_that_is_taken_off_counts_with_its_own_energy(tmp_path: Path) -> None:
@@ -147,6 +151,23 @@ def test_hours_days_and_months_of_the_copy_have_it(tmp_path: Path) -> None:
     values = [fields["pue_uncertainty_ratio"] for fields in found]
     assert all(fields["pue_uncertainty_ratio_known"] == 1.0 for fields in found)
     assert values == pytest.approx([values[0]] * 4, rel=1e-9)
+
+
+def test_show_has_it_for_each_span_and_for_all(tmp_path: Path) -> None:
+    site = pumped()
+    file = tmp_path / "site.yaml"
+    file.write_text(pumped_text())
+    with books(tmp_path / "ledger.db", site, {**WATTS, "pump-1": 2_000.0}):
+        pass
+    values = []
+    for every in ("15m", "1h", "1mo"):
+        ends = ["--from", "2026-05-28", "--to", "2026-05-30", "--every", every, "--json"]
+        found = call("show", "--data", str(tmp_path), "--site", str(file), *ends)
+        assert found.exit_code == 0, found.output
+        document = json.loads(found.stdout)
+        values += [row["pue"]["uncertainty"] for row in [*document["rows"], document["all"]]]
+    assert len(values) == 8 + 1 + 2 + 1 + 1 + 1
+    assert values == pytest.approx([values[0]] * len(values), rel=1e-9)
 
 
 def test_days_merge_into_what_their_quarters_say() -> None:

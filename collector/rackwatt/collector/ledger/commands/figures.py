@@ -11,6 +11,7 @@ from rackwatt.collector.accounting.claims import HourMatch
 from rackwatt.collector.accounting.figures import Figure, PeriodFigures
 from rackwatt.collector.accounting.period import figures, ups_open_at
 from rackwatt.collector.accounting.rules import Outside, Rules
+from rackwatt.collector.ledger.by_meter import MeterSums
 from rackwatt.collector.ledger.journal import LedgerRow
 from rackwatt.collector.ledger.view import booked
 
@@ -64,6 +65,7 @@ def lines(
     rules: Rules,
     whole_hours: Mapping[int, HourMatch] | None = None,
     before: Iterable[LedgerRow] = (),
+    meters: Callable[[int, int], MeterSums] = lambda _start, _end: MeterSums(),
 ) -> Iterator[Line]:
     """The figures of each span in which something is booked, and behind them those of all.
 
@@ -73,7 +75,9 @@ def lines(
         rules: what the site says of its figures.
         whole_hours: matches of claims in the hours that a span cuts.
         before: the rows of the quarter hour before the first span.
+        meters: energies by meter over a span, for the uncertainty of its PUE.
     """
+    metered = MeterSums()
     everything = Accumulator(booked(row) for row in before)
     start = end = None
     whole = Accumulator()
@@ -84,7 +88,15 @@ def lines(
             own.add(booked(row))
             battery = row.data["battery"]
         ups = ups_open_at(everything, span.start_ms)
-        outside = Outside(span.start_ms, span.end_ms, ups, whole_hours)
+        by_meter = meters(span.start_ms, span.end_ms)
+        metered.merge(by_meter)
+        outside = Outside(
+            span.start_ms,
+            span.end_ms,
+            ups,
+            whole_hours,
+            by_meter=by_meter.over(span.start_ms, span.end_ms),
+        )
         yield Line(span, figures(own, rules, outside), battery)
         if start is None:
             start, first_ups = span.start_ms, ups
@@ -92,7 +104,7 @@ def lines(
         everything.merge(own)
         whole.merge(own)
     if start is not None and end is not None:
-        outside = Outside(start, end, first_ups, whole_hours)
+        outside = Outside(start, end, first_ups, whole_hours, by_meter=metered.over(start, end))
         yield Line(None, figures(whole, rules, outside), battery)
 
 

@@ -17,6 +17,7 @@ from rackwatt.collector.accounting.period import hour_matches
 from rackwatt.collector.accounting.rules import Rules
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
 from rackwatt.collector.helptext import more
+from rackwatt.collector.ledger.by_meter import MeterSums, MeterTerms, meter_sums
 from rackwatt.collector.ledger.commands.app import ledger_app
 from rackwatt.collector.ledger.commands.devices import Devices
 from rackwatt.collector.ledger.commands.figures import Line, as_dict, in_spans, lines
@@ -167,7 +168,14 @@ def _site_lines(reader: LedgerReader, asked: _Asked) -> Iterator[Line]:
         rows = reader.rows(low // HOUR_MS * HOUR_MS, -(-high // HOUR_MS) * HOUR_MS)
         hours = hour_matches(booked(row) for row in rows)
     before = reader.rows(low - QUARTER_MS, low)
-    return lines(reader.rows(low, high), asked.spans(), rules, hours, before)
+    terms = None if asked.site is None else MeterTerms(asked.site)
+
+    def meters(start_ms: int, end_ms: int) -> MeterSums:
+        if terms is None or end_ms - start_ms < QUARTER_MS:
+            return MeterSums()
+        return meter_sums(reader.meters(start_ms, end_ms), terms)
+
+    return lines(reader.rows(low, high), asked.spans(), rules, hours, before, meters)
 
 
 def _members(reader: LedgerReader, asked: _Asked) -> Iterator[dict[str, Any]]:
