@@ -161,7 +161,15 @@ def test_show_has_it_for_each_span_and_for_all(tmp_path: Path) -> None:
         pass
     values = []
     for every in ("15m", "1h", "1mo"):
-        ends = ["--from", "2026-05-28", "--to", "2026-05-30", "--every", every, "--json"]
+        ends = [
+            "--from",
+            "2026-05-28",
+            "--to",
+            "2026-05-29T01:00+01:00",
+            "--every",
+            every,
+            "--json",
+        ]
         found = call("show", "--data", str(tmp_path), "--site", str(file), *ends)
         assert found.exit_code == 0, found.output
         document = json.loads(found.stdout)
