@@ -11,6 +11,7 @@ from collector.terms import Terms, terms
 from rackwatt.collector.accounting.battery import BatteryParameters
 from rackwatt.collector.accounting.factors import SiteFactors, shipped
 from rackwatt.collector.ledger import InputRecord, Ledger
+from rackwatt.collector.site.topology import Utility
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -34,6 +35,7 @@ class Site:
     category: int = 2
     meters: Mapping[str, Meter] = field(default_factory=dict)
     contracts: tuple[Any, ...] = ()
+    utilities: tuple[Utility, ...] = ()
 
     def terms_at(self, time_ms: int) -> Terms:
         return terms(self.category, **self.roles)

@@ -32,6 +32,7 @@ HALLS = Terms(
 class Mesh:
     meters: Mapping[str, Meter] = field(default_factory=dict)
     contracts: tuple[Any, ...] = ()
+    utilities: tuple[Any, ...] = ()
 
     def terms_at(self, time_ms: int) -> Terms:
         return HALLS

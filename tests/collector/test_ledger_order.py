@@ -19,6 +19,7 @@ BEGIN = 1_780_000_000_000 // HOUR * HOUR
 
 class OrderSite:
     contracts = ()
+    utilities = ()
 
     def terms_at(self, time_ms: int) -> Terms:
         return terms(grid=["g"], pv=["p"], battery=["b"], it=["i"], losses=["u", "-i"])

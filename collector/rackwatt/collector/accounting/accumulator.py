@@ -28,7 +28,7 @@ class Sums:
         tallies: See :data:`TALLIES`.
         hours: UTC hours by their start.
         flags: In how many intervals each flag stands.
-        seen: Sources and sinks that are there.
+        seen: Sources and sinks that are there, ``water:fresh``, ..., ``heat_reused``.
         categories: PUE categories that occur.
         completeness: Completeness times length, ms.
         count: How many intervals.
@@ -103,6 +103,9 @@ class Sums:
         self.flags.update(chain.from_iterable(interval.flags for interval in intervals))
         for interval in intervals:
             self.seen.update(interval.sources, interval.sinks)
+            self.seen.update(f"water:{source}" for source in interval.water)
+            if interval.heat_metered:
+                self.seen.add("heat_reused")
             self.categories.add(interval.pue_category)
         self.completeness.extend(
             interval.completeness * ms for interval, ms in zip(intervals, lengths, strict=True)

@@ -45,6 +45,10 @@ class BookedInterval:
         claims: What each contract's plant gave.
         grid_direct: The grid's direct factor, g/kWh.
         grid_carbon_free: The grid's carbon-free part, 0..1.
+        water: Litres taken in by source: ``fresh``, ``reclaimed``, ``rain``; a missing key = no
+            meter of it, which is unknown too.
+        heat_metered: Heat that is used outside has a meter.
+        heat_reused: What it says, Wh.
     """
 
     start_ms: int
@@ -77,6 +81,9 @@ class BookedInterval:
     claims: Mapping[str, float | None] = field(default_factory=dict)
     grid_direct: float | None = None
     grid_carbon_free: float | None = None
+    water: Mapping[str, float | None] = field(default_factory=dict)
+    heat_metered: bool = False
+    heat_reused: float | None = None
 
     @property
     def milliseconds(self) -> int:

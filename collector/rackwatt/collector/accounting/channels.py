@@ -13,6 +13,8 @@
 
 | a tie's meter | source to target | power_watts      | energy_import_watt_hours     |
 | a tie's meter | back             | power_export_watts | energy_export_watt_hours   |
+| a water meter | water in         | flow_liters_per_second | volume_liters          |
+| a heat meter  | heat used outside | heat_watts          | heat_energy_watt_hours    |
 
 A grid meter need not measure export, nor a tie's what flows back: a meter that never names the
 fields has no such term.
@@ -28,10 +30,17 @@ from rackwatt.collector.accounting.vocabulary import GENERATION, total
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One direction of a meter: its power field and its register field."""
+    """One direction of a meter: its power field and its register field.
+
+    Attributes:
+        power: What flows now.
+        energy: What has flowed.
+        per_hour: What the register gains in an hour at a flow of 1: litres at 1 L/s.
+    """
 
     power: str
     energy: str
+    per_hour: float = 1.0
 
 
 FORWARD: Final = Channel("power_watts", "energy_import_watt_hours")
@@ -40,6 +49,9 @@ CHARGE: Final = Channel("power_charge_watts", "energy_charge_watt_hours")
 DISCHARGE: Final = Channel("power_discharge_watts", "energy_discharge_watt_hours")
 OUTPUT: Final = Channel("power_output_watts", "energy_output_watt_hours")
 CHANNELS: Final = (FORWARD, REVERSE, CHARGE, DISCHARGE, OUTPUT)
+WATER: Final = Channel("flow_liters_per_second", "volume_liters", 3600.0)
+HEAT: Final = Channel("heat_watts", "heat_energy_watt_hours")
+UTILITIES: Final = (WATER, HEAT)
 
 TIE: Final = "tie"
 """The flow of what a line between two buses carries."""
@@ -49,11 +61,16 @@ _SOURCES: Final = frozenset({*GENERATION, "grid"})
 ON_BATTERY: Final = "on_battery_ratio"
 STATE_OF_CHARGE: Final = "state_of_charge_ratio"
 
-BOOKED_FIELDS: Final = frozenset(
+POWER_FIELDS: Final = frozenset(
     {name for channel in CHANNELS for name in (channel.power, channel.energy)}
     | {ON_BATTERY, STATE_OF_CHARGE}
 )
 """Fields of power readings that the books use."""
+
+BOOKED_FIELDS: Final = POWER_FIELDS | {
+    name for channel in UTILITIES for name in (channel.power, channel.energy)
+}
+"""Fields of all readings that the books use."""
 
 
 class TermLike(Protocol):

@@ -2,13 +2,13 @@
 """The figures of a period, each with the part of the period that it covers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from rackwatt.collector.accounting.export import ExportRatio
 from rackwatt.collector.accounting.keyfigures import SIGNED_COVERAGE, Shares
 from rackwatt.collector.accounting.market import Market
-from rackwatt.collector.accounting.vocabulary import SERIES, Series
+from rackwatt.collector.accounting.vocabulary import SERIES, Series, total
 
 _SINK_NAMES: Final = {"campus": "campus", "export": "grid_export"}
 
@@ -113,6 +113,8 @@ class PeriodFigures:
         surplus: What contracts gave beyond the import.
         matched_by_contract: The first by contract.
         export: Export over own production, and the legal cap.
+        water: Litres by source; a source without a meter is not there.
+        heat_reused: Heat used outside; ``None``: it has no meter.
     """
 
     start_ms: int
@@ -155,6 +157,13 @@ class PeriodFigures:
     surplus: Figure
     matched_by_contract: Mapping[str, float]
     export: ExportRatio
+    water: Mapping[str, Figure] = field(default_factory=dict)
+    heat_reused: Figure | None = None
+
+    @property
+    def water_liters(self) -> float | None:
+        """Water of all sources; ``None`` without any meter, or if one is unknown."""
+        return total([one.value for one in self.water.values()]) if self.water else None
 
     @property
     def signable(self) -> bool:
@@ -187,8 +196,11 @@ class PeriodFigures:
             "unknown_share_ratio": shares.unknown,
             "shares_coverage_ratio": self.shares_coverage,
             "renewable_energy_factor_ratio": self.ref.value,
-            "energy_reuse_factor_ratio": self.erf.value,
-            "water_usage_effectiveness_liters_per_kilowatt_hour": self.wue.value,
+            "erf_ratio": self.erf.value,
+            "heat_reused_watt_hours": None if self.heat_reused is None else self.heat_reused.value,
+            "wue_liters_per_kilowatt_hour": self.wue.value,
+            "water_liters": self.water_liters,
+            **{f"water_{source}_liters": one.value for source, one in self.water.items()},
             "carbon_free_energy_score_ratio": self.cfe_ratio.value,
             "export_ratio": self.export.ratio,
             "residual_ratio": self.residual_ratio.value,

@@ -19,7 +19,7 @@ from rackwatt.collector.accounting.cfe import score
 from rackwatt.collector.accounting.claims import HourMatch, hour_of, match_hour
 from rackwatt.collector.accounting.export import ExportRatio
 from rackwatt.collector.accounting.figures import Figure, PeriodFigures, PeriodPue, figure
-from rackwatt.collector.accounting.fuels import scope_1
+from rackwatt.collector.accounting.fuels import burnt, scope_1
 from rackwatt.collector.accounting.hourly import Claimed, Hour, Markets, claimed, hours_of, markets
 from rackwatt.collector.accounting.keyfigures import (
     Ratio,
@@ -43,6 +43,7 @@ from rackwatt.collector.accounting.vocabulary import (
     SERIES,
     SINKS,
     SOURCES,
+    WATER_SOURCES,
 )
 
 __all__ = [
@@ -160,13 +161,15 @@ class _Books:
             scope_2_proposed=self._figure(market.proposed.grams, market_coverage),
             market=market.in_force,
             ref=self._ref(market),
-            erf=self._over("boundary", erf, self._outside.reused_watt_hours),
-            wue=self._over("it", wue, self._outside.water_liters),
+            erf=self._erf(),
+            wue=self._wue(),
             cfe_ratio=self._cfe(hours),
             matched=self._figure(claims.matched, self._part(claims.known_ms)),
             surplus=self._figure(claims.surplus, self._part(claims.known_ms)),
             matched_by_contract=claims.contracts,
             export=self._export(),
+            water={n: self._sum(f"water:{n}") for n in WATER_SOURCES if f"water:{n}" in seen},
+            heat_reused=self._sum("heat_reused") if "heat_reused" in seen else None,
         )
 
     def _tally(self, name: str) -> Tally:
@@ -202,6 +205,17 @@ class _Books:
         """Return what was told for the whole period over a sum."""
         below = self._sum(name)
         return self._figure(form(amount, below.known), below.coverage)
+
+    def _wue(self) -> Figure:
+        """Fresh water over IT."""
+        if "water:fresh" in self._sums.seen:
+            return self._ratio("wue", 1000.0)
+        return self._over("it", wue, self._outside.water_liters)
+
+    def _erf(self) -> Figure:
+        if "heat_reused" in self._sums.seen:
+            return self._ratio("erf")
+        return self._over("boundary", erf, self._outside.reused_watt_hours)
 
     def _pue(self) -> PeriodPue:
         tally = self._tally("pue")
@@ -289,9 +303,11 @@ class _Books:
         return self._figure(score([one for one, _ in rows]).value, self._part(known))
 
     def _scope_1(self) -> Figure:
-        if self._outside.fuels:
-            burnt = scope_1(self._outside.fuels, self._rules.fuel_factors)
-            return self._figure(burnt, 1.0)
+        uses, coverage = self._outside.fuels, 1.0
+        if not uses:
+            uses, coverage = burnt(self._rules.fuel, self._start, self._end)
+        if uses and coverage >= self._rules.coverage:
+            return self._figure(scope_1(uses, self._rules.fuel_factors), coverage)
         given = self._sum("source:genset")
         factor = self._rules.genset_direct
         if given.known == 0.0:

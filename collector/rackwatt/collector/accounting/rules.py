@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rackwatt.collector.accounting.claims import HourMatch
-from rackwatt.collector.accounting.fuels import FuelUse
+from rackwatt.collector.accounting.fuels import FuelLine, FuelUse
 from rackwatt.collector.accounting.keyfigures import REPORTED_COVERAGE
 from rackwatt.collector.accounting.market import Certificate
 from rackwatt.collector.accounting.pue_meters import PueMeters
@@ -26,6 +26,7 @@ class Rules:
         meters: The meters behind the PUE.
         genset_direct: Direct factor of the genset, g/kWh, where nobody counts its fuel.
         fuel_factors: g CO2e per litre, m3 or kg, by fuel.
+        fuel: What gensets burnt, as documents say.
     """
 
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Rules:
     meters: PueMeters = field(default_factory=PueMeters)
     genset_direct: float | None = None
     fuel_factors: Mapping[str, float] = field(default_factory=dict)
+    fuel: Sequence[FuelLine] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,9 @@ class Outside:
             unknown and lowers the coverage.
         ups_open_before: When it began a UPS was discharging, or not recharged.
         whole_hours: Matches of the whole hours of which it holds only a part.
-        water_liters: Fresh water.
-        reused_watt_hours: Heat used outside the data center.
-        fuels: What gensets burnt; empty: nobody counts it.
+        water_liters: Fresh water, where no meter of it is booked.
+        reused_watt_hours: Heat used outside the data center, where no meter of it is booked.
+        fuels: What gensets burnt, before all that the rules say; empty: nobody told.
         by_meter: Energies by flow and physical meter, for the uncertainty of the PUE.
     """
 

@@ -8,7 +8,14 @@ from typing import Final
 
 from rackwatt.collector.accounting.booked import BookedInterval
 from rackwatt.collector.accounting.sums import ExactSum, exact_parts
-from rackwatt.collector.accounting.vocabulary import ORIGINS, RENEWABLE, SERIES, SINKS, SOURCES
+from rackwatt.collector.accounting.vocabulary import (
+    ORIGINS,
+    RENEWABLE,
+    SERIES,
+    SINKS,
+    SOURCES,
+    WATER_SOURCES,
+)
 
 
 class Column:
@@ -47,6 +54,7 @@ _ATTRIBUTES: Final = (
     "scope_2",
     "carbon_free",
     "met_by_own",
+    "heat_reused",
 )
 _SOURCES: Final = tuple(name for name in SOURCES if name != "battery")
 _SINKS: Final = tuple(name for name in SINKS if name != "charge")
@@ -68,6 +76,9 @@ TALLIES: Final[Mapping[str, tuple[str, ...]]] = {
     **{f"cue:{series}": (f"carbon:{series}", "it") for series in SERIES},
     "residual_ratio": ("residual", "supplied"),
     "export": ("sink:export", "production"),
+    **{f"water:{name}": (f"water:{name}",) for name in WATER_SOURCES},
+    "wue": ("water:fresh", "it"),
+    "erf": ("heat_reused", "boundary"),
 }
 """Name of a tally to the columns that must all be known in an interval that counts."""
 
@@ -167,6 +178,8 @@ def _values(intervals: Sequence[BookedInterval]) -> dict[str, list[float | None]
     for name in RENEWABLE:
         found[f"kept:{name}"] = [interval.kept(name) for interval in intervals]
         found[f"kept_mass:{name}"] = [interval.kept_mass(name) for interval in intervals]
+    for name in WATER_SOURCES:
+        found[f"water:{name}"] = [interval.water.get(name) for interval in intervals]
     origins = [_origins(interval) for interval in intervals]
     for index, name in enumerate(_BY_ORIGIN):
         found[name] = [one[index] for one in origins]

@@ -27,6 +27,9 @@ LOADS: Final = ("it", "cooling", "losses", "other")
 SINKS: Final = ("it", "cooling", "losses", "other", "campus", "charge", "export")
 """Metered sinks of the bus; ``campus`` is consumption outside the data center."""
 
+WATER_SOURCES: Final = ("fresh", "reclaimed", "rain")
+"""Where a data center's water comes from."""
+
 UNKNOWN: Final = "unknown"
 UNMETERED: Final = "unmetered"
 

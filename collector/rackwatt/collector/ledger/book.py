@@ -93,7 +93,10 @@ class Ledger(Books):
             raise
         super().__init__(db)
         self._inputs = Inputs(db, partial(cadence_ms, site), Children(site))
-        self._intake = Intake(self._meta, self._inputs, self._held, self._dirty, self._journal)
+        self._counters = Counters(db)
+        self._intake = Intake(
+            self._meta, self._inputs, self._held, self._dirty, self._journal, self._counters
+        )
         self._metered = Metered(site, self._inputs, battery)
         self._closer = Closer(
             db,
@@ -107,7 +110,6 @@ class Ledger(Books):
         )
         self._compaction = Compaction(db, self._dirty)
         self._orders = Orders(db)
-        self._counters = Counters(db)
         self._quarters: Quarters | None = None
         self._attributed: int | None = None
 
@@ -124,7 +126,7 @@ class Ledger(Books):
     def attribute(self, attributor: Attributor) -> None:
         """Attribute the quarter hours that close from now on, or change."""
         self._quarters = Quarters(self._journal, self._dirty, attributor)
-        self._closer.quarters = True
+        self._closer.quarters = self._intake.quarters = True
 
     def close(self) -> None:
         """Close the file and let go of it."""
@@ -154,10 +156,7 @@ class Ledger(Books):
         kept = list(records)
         with self._transaction():
             self._intake.take(kept, Why(LATE))
-            touched = self._counters.add(counters) if counters else ()
-            if self._quarters is not None:
-                for quarter in touched:
-                    self._dirty.quarters(quarter, quarter, Why(LATE))
+            self._intake.count(counters, Why(LATE))
             self._db.execute(
                 "INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET id = excluded.id",
                 (name, cursor),

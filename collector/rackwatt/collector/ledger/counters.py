@@ -43,6 +43,11 @@ INSERT INTO counters VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 """
 
 
+def is_gpu(device: str) -> bool:
+    """Whether a device's name is one of a GPU: ``NODE/UUID``."""
+    return "/" in device
+
+
 @dataclass(frozen=True, slots=True)
 class CounterRecord:
     """One reading of one GPU's energy counter.
@@ -52,7 +57,8 @@ class CounterRecord:
         time_ms: The reading's own time.
         watt_hours: Since the driver was loaded.
         received_ms: When the collector received it.
-        trusted: ``False`` while the agent's clock is off: not counted.
+        trusted: ``False`` while the agent's clock is off: not counted until released.
+        agent: Who read it; empty if it is not known.
     """
 
     device: str
@@ -60,12 +66,13 @@ class CounterRecord:
     watt_hours: float
     received_ms: int
     trusted: bool = True
+    agent: str = ""
 
     @property
     def counts(self) -> bool:
         """Whether it is of a GPU, and its time can be believed."""
         ahead = self.time_ms - self.received_ms
-        return self.trusted and -RETENTION_MS <= ahead <= FUTURE_MS and "/" in self.device
+        return self.trusted and -RETENTION_MS <= ahead <= FUTURE_MS and is_gpu(self.device)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,10 @@ class HeldReadings:
         )
         self._devices |= {row[0] for row in rows}
 
+    def of(self, device: str) -> bool:
+        """Whether something of a device is held."""
+        return device in self._devices
+
     def is_copy(self, record: InputRecord) -> bool:
         """Whether a reading is a held one that was sent again, its clock being right by now."""
         if record.device not in self._devices:
@@ -78,7 +82,8 @@ class HeldReadings:
             for field, value in record.values.items()
             if value is not None and field in BOOKED_FIELDS
         }
-        return bool(values) and values == known
+        # A device of two kinds says two things at one time.
+        return bool(values) and values.items() <= known.items()
 
     def summary(self) -> list[Held]:
         """What is held, by agent and device."""

@@ -12,14 +12,16 @@ from rackwatt.collector.accounting.channels import (
     CHANNELS,
     FORWARD,
     OUTPUT,
+    POWER_FIELDS,
     REVERSE,
+    UTILITIES,
 )
 from rackwatt.collector.accounting.power import Reading
 from rackwatt.collector.accounting.registers import RegisterSpec
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
 from rackwatt.collector.ledger.records import InputRecord
 
-_PARTNER: Final = {channel.power: channel.energy for channel in CHANNELS}
+_PARTNER: Final = {channel.power: channel.energy for channel in (*CHANNELS, *UTILITIES)}
 _OPTIONAL: Final = frozenset(
     name for channel in (REVERSE, OUTPUT) for name in (channel.power, channel.energy)
 )
@@ -256,13 +258,13 @@ class Inputs:
         return [int(row[0]) for row in rows]
 
     def earliest(self, records: Iterable[InputRecord]) -> int | None:
-        """The earliest time of the records that hold something to book, if any."""
+        """The earliest time of the records that hold power or energy to book, if any."""
         return min((record.time_ms for record in records if _books(record)), default=None)
 
 
 def _books(record: InputRecord) -> bool:
     return any(
-        value is not None and field in BOOKED_FIELDS for field, value in record.values.items()
+        value is not None and field in POWER_FIELDS for field, value in record.values.items()
     )
 
 

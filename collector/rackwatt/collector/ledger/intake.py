@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from rackwatt.collector.ledger.chain import AUTHOR
+from rackwatt.collector.ledger.counters import FIELD, CounterRecord, Counters, is_gpu
 from rackwatt.collector.ledger.dirty import Dirty, Why
 from rackwatt.collector.ledger.held import HeldReadings
 from rackwatt.collector.ledger.inputs import LOOK_BACK_MS, Inputs, Touched
@@ -66,16 +67,28 @@ class Intake:
         held: Where readings go whose time cannot be trusted.
         dirty: What they touch.
         journal: Where it is recorded that something came too late.
+        counters: Where readings of GPUs' counters go.
+
+    Attributes:
+        quarters: Whether quarter hours are to be marked whose counters change.
     """
 
     def __init__(
-        self, meta: Meta, inputs: Inputs, held: HeldReadings, dirty: Dirty, journal: Journal
+        self,
+        meta: Meta,
+        inputs: Inputs,
+        held: HeldReadings,
+        dirty: Dirty,
+        journal: Journal,
+        counters: Counters,
     ) -> None:
         self._meta = meta
         self._inputs = inputs
         self._held = held
         self._dirty = dirty
         self._journal = journal
+        self._counters = counters
+        self.quarters = False
 
     def take(self, records: Iterable[InputRecord], why: Why) -> None:
         """Take readings in as they came; hold those whose time cannot be trusted."""
@@ -90,6 +103,26 @@ class Intake:
         if waits:
             self._held.hold(waits)
         self._book(books, why)
+
+    def count(self, records: Iterable[CounterRecord], why: Why) -> None:
+        """Take readings of GPUs' counters in; hold those whose time cannot be trusted."""
+        counts: list[CounterRecord] = []
+        waits: list[InputRecord] = []
+        for record in records:
+            if not record.counts:
+                if is_gpu(record.device):
+                    waits.append(_as_input(record))
+            elif not (self._held.of(record.device) and self._held.is_copy(_as_input(record))):
+                counts.append(record)
+        if waits:
+            self._held.hold(waits)
+        self._count(counts, why)
+
+    def _count(self, records: Sequence[CounterRecord], why: Why) -> None:
+        touched = self._counters.add(records) if records else ()
+        if self.quarters:
+            for quarter in touched:
+                self._dirty.quarters(quarter, quarter, why)
 
     def release(
         self, agent: str, span: tuple[int, int], shift_ms: int, why: Why, now_ms: int
@@ -116,7 +149,9 @@ class Intake:
                 "is the shift's sign right? It is added to the readings' own time"
             )
             raise Refusal(msg)
-        self._book([replace(record, time_ms=record.time_ms + shift_ms) for record in taken], why)
+        moved = [replace(record, time_ms=record.time_ms + shift_ms) for record in taken]
+        self._book([record for record in moved if not is_gpu(record.device)], why)
+        self._count([_as_counter(record) for record in moved if is_gpu(record.device)], why)
         return Released(len(taken), min(times), max(times))
 
     def _nothing(self, agent: str, span: tuple[int, int]) -> str:
@@ -193,3 +228,17 @@ class Intake:
                 late.note(item.device, self._dirty.mark(touched, Why("inventory", AUTHOR)))
         if late.readings:
             self._record(late, Why("inventory"), time_ms)
+
+
+def _as_input(record: CounterRecord) -> InputRecord:
+    """A counter's reading as the held ones have it."""
+    values = {FIELD: record.watt_hours}
+    return InputRecord(
+        record.device, record.time_ms, values, record.received_ms, agent=record.agent
+    )
+
+
+def _as_counter(record: InputRecord) -> CounterRecord:
+    """Somebody has judged its time: it counts whenever it came."""
+    value = record.values[FIELD] or 0.0
+    return CounterRecord(record.device, record.time_ms, value, record.time_ms)

@@ -5,7 +5,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rackwatt.collector.accounting.battery import BatteryState
 from rackwatt.collector.accounting.flows import Flows, TieFlow
@@ -22,6 +22,10 @@ from rackwatt.collector.ledger.chain import (
 )
 from rackwatt.collector.ledger.records import INTERVAL_MS
 
+WATER_LITERS: Final = "water_liters"
+HEAT_REUSED: Final = "heat_reused_watt_hours"
+_UTILITIES: Final = (WATER_LITERS, HEAT_REUSED)
+
 
 @dataclass(frozen=True, slots=True)
 class Booking:
@@ -37,6 +41,8 @@ class Booking:
         nodes: Metered energies of each bus, ``None`` on a site with one.
         ties: What flowed between the buses.
         residual_uncertainty: Standard uncertainty of the residual, Wh.
+        utilities: Water by source in litres, and reused heat in Wh, under the row's names; of what
+            the site does not meter there is no entry, and none in the row.
     """
 
     flows: Flows
@@ -48,6 +54,7 @@ class Booking:
     nodes: Mapping[str, Flows] | None = None
     ties: tuple[TieFlow, ...] = ()
     residual_uncertainty: float | None = None
+    utilities: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,7 @@ def booking_of(data: Mapping[str, Any]) -> Booking:
         nodes or None,
         tuple(TieFlow(*tie) for tie in data.get("ties", ())),
         data.get("residual_uncertainty"),
+        {name: data[name] for name in _UTILITIES if name in data},
     )
 
 
@@ -139,7 +147,7 @@ def _bus(flows: Flows, result: BusAccount) -> dict[str, Any]:
 
 def booked_part(booking: Booking) -> dict[str, Any]:
     """Return the part of a row that says what it was booked from, buses apart."""
-    return _flow_part(booking.flows) | {
+    found = {
         "measured_stock": booking.measured_stock,
         "completeness": booking.completeness,
         "metering": sorted(booking.flags),
@@ -148,6 +156,7 @@ def booked_part(booking: Booking) -> dict[str, Any]:
         "ties": [[tie.source, tie.target, tie.watt_hours] for tie in booking.ties],
         "residual_uncertainty": booking.residual_uncertainty,
     }
+    return _flow_part(booking.flows) | found | dict(booking.utilities)
 
 
 def row_of(booking: Booking, account: IntervalAccount) -> dict[str, Any]:

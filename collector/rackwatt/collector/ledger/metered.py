@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 from rackwatt.collector.accounting.battery import BatteryParameters
 from rackwatt.collector.accounting.channels import (
     FORWARD,
+    HEAT,
     ON_BATTERY,
     OUTPUT,
     STATE_OF_CHARGE,
+    UTILITIES,
+    WATER,
     Channel,
     Tap,
     TermsLike,
@@ -20,12 +23,13 @@ from rackwatt.collector.accounting.channels import (
 )
 from rackwatt.collector.accounting.flows import of_site
 from rackwatt.collector.accounting.metering import Energy, MeterData, energies
+from rackwatt.collector.accounting.power import Reading
 from rackwatt.collector.accounting.registers import RegisterEvent
 from rackwatt.collector.accounting.residual import Measured, residual_uncertainty
 from rackwatt.collector.accounting.uncertainty import MeterClass
-from rackwatt.collector.accounting.vocabulary import HOUR_MS
+from rackwatt.collector.accounting.vocabulary import HOUR_MS, total
 from rackwatt.collector.ledger.inputs import Inputs
-from rackwatt.collector.ledger.journal import Booking
+from rackwatt.collector.ledger.journal import HEAT_REUSED, WATER_LITERS, Booking
 from rackwatt.collector.ledger.sites import SiteBooks, cadence_ms
 
 _SHORT = 2
@@ -120,16 +124,18 @@ class Metered:
         if self._on_battery(span.taps, start, end):
             flags.add("ups_on_battery")
         classes = self._classes(span, start)
+        utilities, odd = self._utilities(span, index, start)
         return Booking(
             of_site(list(nodes.values())),
             known / len(found) if found else 0.0,
-            tuple(sorted(flags)),
+            tuple(sorted(flags | odd)),
             self._measured_stock(span.taps, end),
             terms.pue_category,
             dict(self._claims(span, index, start)),
             nodes if len(nodes) > 1 else None,
             ties,
             residual_uncertainty(found, classes, (end - start) / HOUR_MS),
+            utilities,
         )
 
     def _claims(self, span: Span, index: int, start: int) -> Iterator[tuple[str, float | None]]:
@@ -138,6 +144,28 @@ class Metered:
             if contract.validity.holds(start):
                 plant = Tap("claim", contract.meter, FORWARD)
                 yield contract.id, self._measured(plant, span, index).energy.watt_hours
+
+    def _utilities(self, span: Span, index: int, start: int) -> tuple[dict[str, Any], set[str]]:
+        """Water by source and reused heat, of those that are metered; and what is odd of them."""
+        water: dict[str, list[float | None]] = {}
+        heat: list[float | None] = []
+        flags: set[str] = set()
+        for meter in self._site.utilities:
+            if not meter.validity.holds(start):
+                continue
+            name, channel = ("water", WATER) if meter.kind == "water" else ("heat", HEAT)
+            energy = self._measured(Tap(name, meter.id, channel), span, index).energy
+            (water.setdefault(meter.source, []) if channel is WATER else heat).append(
+                energy.watt_hours
+            )
+            if energy.estimated:
+                flags.add(f"{name}_estimated")
+        found: dict[str, Any] = {}
+        if water:
+            found[WATER_LITERS] = {name: total(parts) for name, parts in water.items()}
+        if heat:
+            found[HEAT_REUSED] = total(heat)
+        return found, flags
 
     def _classes(self, span: Span, start: int) -> Mapping[str, MeterClass]:
         """How good the physical meters are."""
@@ -183,7 +211,11 @@ class Metered:
             # The shape of a gap and the power before a step may lie outside the span.
             low = min(low, registers[0].time_ms - 2 * cadence)
             high = max(high, registers[-1].time_ms)
-        powers = inputs.readings(tap.device, channel.power, low, high)
+        powers: Sequence[Reading] = inputs.readings(tap.device, channel.power, low, high)
+        if channel in UTILITIES:
+            # Heat that comes back in is not reused.
+            scale = channel.per_hour
+            powers = [Reading(r.time_ms, max(r.value, 0.0) * scale) for r in powers]
         spec = inputs.spec(tap.device, channel.energy, cadence, boundaries[0])
         gap = any(
             later.time_ms - sooner.time_ms > 2 * cadence for sooner, later in pairwise(registers)

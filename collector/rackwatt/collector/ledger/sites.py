@@ -48,10 +48,16 @@ class SiteBooks(Protocol):
     def contracts(self) -> Sequence[Any]:
         """Claims on the import, each with ``id``, ``meter`` and ``validity.holds(time_ms)``."""
 
+    @property
+    def utilities(self) -> Sequence[Any]:
+        """Meters of water and of reused heat, each a :class:`..site.topology.Utility`."""
+
 
 def cadence_ms(site: SiteBooks, device: str, time_ms: int) -> int:
     """Return how often a device is read, ms; not less than what is always interpolated."""
     meter = site.meters_at(time_ms).get(device)
+    if meter is None:
+        meter = next((one for one in site.utilities if one.id == device), None)
     stated = 0 if meter is None else round(meter.cadence_seconds * 1000)
     return max(stated, MINIMUM_CADENCE_MS)
 

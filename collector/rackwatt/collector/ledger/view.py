@@ -10,7 +10,7 @@ from rackwatt.collector.accounting.market import Certificate
 from rackwatt.collector.accounting.pue_meters import PueMeters
 from rackwatt.collector.accounting.rules import Rules
 from rackwatt.collector.accounting.uncertainty import MeterClass
-from rackwatt.collector.ledger.journal import LedgerRow
+from rackwatt.collector.ledger.journal import HEAT_REUSED, WATER_LITERS, LedgerRow
 from rackwatt.collector.ledger.sites import battery_parameters
 from rackwatt.collector.site import Site
 from rackwatt.collector.site.topology import FOR_EVER
@@ -56,6 +56,9 @@ def booked(row: LedgerRow) -> BookedInterval:
         claims=data.get("claims", {}),
         grid_direct=factors.get("direct"),
         grid_carbon_free=factors.get("carbon_free"),
+        water=data.get(WATER_LITERS, {}),
+        heat_metered=HEAT_REUSED in data,
+        heat_reused=data.get(HEAT_REUSED),
     )
 
 
@@ -125,4 +128,6 @@ def rules_of(site: Site, time_ms: int = FOR_EVER - 1) -> Rules:
             discharge_efficiency=parameters.discharge_efficiency,
         ),
         genset_direct=site.carbon.factor("genset", "direct"),
+        fuel_factors=site.fuel_factors,
+        fuel=site.fuel,
     )

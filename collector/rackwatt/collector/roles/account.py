@@ -77,6 +77,7 @@ class Accountant:
         )
         self._copier = Copier(site, path, store, self._keeper.save, clock)
         self._devices = Devices(site)
+        self._utilities = frozenset((meter.kind, meter.id) for meter in site.utilities)
         self._history = History()
         self._ledger_view = LedgerView()
         self._held: Sequence[Held] = ()
@@ -132,7 +133,7 @@ class Accountant:
 
     async def _take(self, records: Sequence[Record], spool: str) -> None:
         """Book a piece of a spool, then show it."""
-        batch = sort(records, self._following.offsets)
+        batch = sort(records, self._following.offsets, self._utilities)
         await self._keeper.book(batch, records[-1].id, spool)
         for _, items in batch.inventories:
             for item in items:

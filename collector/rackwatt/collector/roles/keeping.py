@@ -128,6 +128,7 @@ class Keeper:
                 self._ledger.inventory(items, time_ms)
             self._ledger.apply(batch.inputs, cursor, spool, batch.counters)
             self._held_more |= any(record.held for record in batch.inputs)
+            self._held_more |= any(not record.counts for record in batch.counters)
 
         await self.call(work)
 

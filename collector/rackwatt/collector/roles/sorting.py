@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a piece of a spool holds for the accountant: readings to book, counters, inventories."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from rackwatt.collector.ingest.spool import Record
 from rackwatt.collector.ledger import InputRecord
@@ -29,12 +29,17 @@ class Batch:
     """All of them, with when they were received: for the page."""
 
 
-def sort(records: Sequence[Record], offsets: Mapping[str, float]) -> Batch:
+def sort(
+    records: Sequence[Record],
+    offsets: Mapping[str, float],
+    utilities: Collection[tuple[Kind, str]] = (),
+) -> Batch:
     """Read messages.
 
     Args:
         records: as the collector received them.
         offsets: our clock minus an agent's, in s, as far as it is known.
+        utilities: kind and device of the meters of water and heat that the site books.
     """
     batch = Batch()
     for record in records:
@@ -44,20 +49,34 @@ def sort(records: Sequence[Record], offsets: Mapping[str, float]) -> Batch:
             batch.inventories.append((inventory.time, inventory.devices))
         elif topic.last in KINDS:
             trusted = abs(offsets.get(topic.agent, 0.0)) <= CLOCK_LIMIT_SECONDS
-            _sort_readings(batch, record, topic.agent, topic.last, trusted=trusted)
+            source = _Source(topic.agent, topic.last, record.received_ms, trusted)
+            _sort_readings(batch, record.payload, source, utilities)
     return batch
 
 
-def _sort_readings(batch: Batch, record: Record, agent: str, kind: Kind, *, trusted: bool) -> None:
-    received = record.received_ms
-    for reading in decode_readings(kind, decode_envelope(record.payload)).readings:
+class _Source(NamedTuple):
+    """Where a message of readings comes from."""
+
+    agent: str
+    kind: Kind
+    received_ms: int
+    trusted: bool
+
+
+def _sort_readings(
+    batch: Batch, payload: bytes, source: _Source, utilities: Collection[tuple[Kind, str]]
+) -> None:
+    agent, kind, received, trusted = source
+    for reading in decode_readings(kind, decode_envelope(payload)).readings:
         batch.readings.append((kind, reading, received))
         device, time_ms = reading.device, reading.time_ms
-        if kind == "power":
+        if kind == "power" or (kind, device) in utilities:
             batch.inputs.append(
                 InputRecord(device, time_ms, reading.values, received, trusted, agent)
             )
         elif kind == "gpu":
             counter = reading.values.get(COUNTER_FIELD)
             if counter is not None:
-                batch.counters.append(CounterRecord(device, time_ms, counter, received, trusted))
+                batch.counters.append(
+                    CounterRecord(device, time_ms, counter, received, trusted, agent)
+                )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rackwatt.collector.site.loader import load_site
 from rackwatt.collector.site.topology import Site
+from rackwatt.collector.site.utilities import liters_by_fuel
 from rackwatt.wire.clock import SYSTEM_CLOCK
 
 _CATEGORY_TEXT = {
@@ -42,6 +43,11 @@ def summary(site: Site, time_ms: int) -> str:
     lines += [
         f"contract {c.id}: {c.claim} ({c.kind}), metered by {c.meter}" for c in site.contracts
     ]
+    lines += [
+        f"water {u.id}: {u.source}, for {u.use}" if u.kind == "water" else f"reused heat {u.id}"
+        for u in site.utilities
+        if u.validity.holds(time_ms)
+    ]
     lines += _paper_lines(site)
     if site.battery is not None:
         b = site.battery
@@ -61,6 +67,8 @@ def _paper_lines(site: Site) -> list[str]:
         lines.append(f"{_count(len(site.certificates), 'certificate')}, {retired:,} retired")
     if site.factor_series:
         lines.append(f"{_count(len(site.factor_series), 'factor')} over time")
+    for fuel, liters in liters_by_fuel(site.fuel).items():
+        lines.append(f"fuel {fuel}: {liters:,.10g} L on paper")
     if site.settlement is not None:
         limit = site.settlement.subscribed_watts
         stated = "no limit stated" if limit is None else f"{limit:,.10g} W subscribed"

@@ -68,6 +68,15 @@ def _accuracy(value: object) -> object:
     return number
 
 
+def _fuel_factor(value: object) -> object:
+    number = _number(value, "g CO2e per litre")
+    if number is None:
+        raise ValueError("expects g CO2e per litre" + _meant(_PLAIN.fullmatch(str(value))))
+    if 0 < number < 10:
+        raise ValueError(f"expects g CO2e per litre (did you mean {number * 1000:g}?)")
+    return number
+
+
 def _moment(value: object) -> object:
     if isinstance(value, str):
         try:
@@ -91,6 +100,10 @@ Accuracy = Annotated[float, BeforeValidator(_accuracy), Field(gt=0, le=10)]
 """Accuracy class in percent of the reading; `0.2S` is read as 0.2."""
 Intensity = Annotated[float, Field(ge=0, le=5000, allow_inf_nan=False, strict=True)]
 """g CO2e/kWh. The upper bound refuses a value in mg or per MWh."""
+FuelFactor = Annotated[
+    float, BeforeValidator(_fuel_factor), Field(ge=0, le=10_000, allow_inf_nan=False)
+]
+"""g CO2e per litre; a value in kg is refused with the grams it means."""
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 """A time that knows its offset from UTC."""
 

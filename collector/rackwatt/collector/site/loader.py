@@ -39,6 +39,7 @@ from rackwatt.collector.site.topology import (
     Site,
     Supply,
 )
+from rackwatt.collector.site.utilities import fuel_defaults, fuel_of, utilities_of
 from rackwatt.wire.config import ConfigErrors, Document, load_document
 
 SETTLEMENT_SECONDS: Final = (600.0, 900.0, 1800.0)
@@ -99,6 +100,8 @@ def _build(problems: Problems, file: SiteFile, moves: Moves) -> Site:
     roles = {meter.role for meter in table.meters if meter.role is not None}
     battery = battery_of(problems, file.battery, metered="battery" in roles)
     carbon = carbon_of(file.carbon, file.site.country)
+    utilities = utilities_of(problems, file, table, layout)
+    fuel = fuel_of(problems, file)
     places, wrong = moved(layout, moves)
     problems.errors += wrong
     return Site(
@@ -130,12 +133,16 @@ def _build(problems: Problems, file: SiteFile, moves: Moves) -> Site:
         defaults=(
             *defaults_used(file, carbon, battery, roles or FACTOR_NAMES[:-1]),
             *_class_defaults(table, file),
+            *fuel_defaults(file, fuel),
         ),
         residual_limit_ratio=file.balance.residual_limit_ratio,
         settlement=_settlement(problems, file),
         export_cap_ratio=file.supply.export_cap_ratio,
         factor_series=factor_series_of(problems, file),
         certificates=certificates_of(problems, file),
+        utilities=utilities,
+        fuel=fuel,
+        fuel_factors=MappingProxyType(dict(file.carbon.fuel_factors)),
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from rackwatt.collector.site.fields import (
     Accuracy,
     Efficiency,
+    FuelFactor,
     Intensity,
     Moment,
     Ratio,
@@ -25,6 +26,8 @@ Role = Literal[
 Position = Literal["ups_output", "pdu_output", "it_input"]
 Claim = Literal["ppa_pv", "ppa_wind", "ppa_hydro"]
 ContractKind = Literal["ppa", "wheeled"]
+WaterSource = Literal["fresh", "reclaimed", "rain"]
+WaterUse = Literal["cooling", "humidification", "other"]
 TenantKind = Literal["researcher", "start-up", "company", "operator"]
 
 
@@ -87,6 +90,8 @@ class CarbonModel(_Model):
     factors: FactorsModel = FactorsModel()
     series: Names = ()
     """CSV files with factors over time, beside the site file."""
+    fuel_factors: dict[str, FuelFactor] = Field(default_factory=dict)
+    """g CO2e per litre, by fuel."""
 
 
 class BatteryModel(_Model):
@@ -126,6 +131,22 @@ class SettlementModel(_Model):
 
     window: Duration = Field(default=600.0)
     subscribed_watts: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
+class WaterModel(Dated):
+    """A water meter, a device of kind `water`."""
+
+    id: str
+    source: WaterSource
+    use: WaterUse = "cooling"
+    cadence: Duration | None = Field(default=None, gt=0, le=86400)
+
+
+class HeatModel(Dated):
+    """A heat meter, a device of kind `coolant`, of what is used outside the data center."""
+
+    id: str
+    cadence: Duration | None = Field(default=None, gt=0, le=86400)
 
 
 class BusModel(_Model):
@@ -241,6 +262,10 @@ class SiteFile(_Model):
     balance: BalanceModel = BalanceModel()
     settlement: SettlementModel | None = None
     certificates: Names = ()
+    water: tuple[WaterModel, ...] = ()
+    heat_reuse: tuple[HeatModel, ...] = ()
+    fuel: Names = ()
+    """CSV files with what gensets burnt, beside the site file."""
     buses: tuple[BusModel, ...] = ()
     ties: tuple[TieModel, ...] = ()
     contracts: tuple[ContractModel, ...] = ()

@@ -4,10 +4,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from rackwatt.collector.accounting.factor_series import FactorLine
+from rackwatt.collector.accounting.fuels import FuelLine
 from rackwatt.collector.site.factors import Factor, FactorName, FactorValue, Scope
 from rackwatt.collector.site.meters import (
     ALWAYS,
@@ -51,6 +52,7 @@ __all__ = [
     "Term",
     "Terms",
     "Tie",
+    "Utility",
     "Validity",
     "expand_terms",
     "net_counts",
@@ -189,6 +191,22 @@ class CertificateLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Utility:
+    """A meter of water, or of heat that is used outside the data center."""
+
+    id: str
+    kind: Literal["water", "coolant"]
+    """As the device reports on the wire."""
+    source: str = ""
+    """`fresh`, `reclaimed` or `rain`; "" of heat."""
+    use: str = ""
+    """`cooling`, `humidification` or `other`; "" of heat."""
+    cadence_seconds: float = 0.0
+    """0: not stated."""
+    validity: Validity = UNLIMITED
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
     """A field agent."""
 
@@ -271,6 +289,12 @@ class Site:
     """Factors that hold for a span of time: before all others."""
     certificates: tuple[CertificateLine, ...] = ()
     """Certificates that the site has bought, whether retired or not."""
+    utilities: tuple[Utility, ...] = ()
+    """Meters of water and of reused heat."""
+    fuel: tuple[FuelLine, ...] = ()
+    """What gensets burnt, as documents say."""
+    fuel_factors: Mapping[str, float] = field(default_factory=dict)
+    """g CO2e per litre, by fuel; there are no defaults."""
 
     @property
     def halls_ids(self) -> tuple[str, ...]:
