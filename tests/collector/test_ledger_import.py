@@ -334,3 +334,9 @@ def test_a_long_file_gives_the_same_lines(tmp_path: Path) -> None:
     long = ledger(tmp_path, text_of(lines))
     assert long[:300] == short
     assert len(long) == 14_000
+
+
+def test_a_site_of_several_buses_is_booked_on_one_and_says_so(tmp_path: Path) -> None:
+    site = "site: {id: a, timezone: UTC}\nbuses: [{id: north}, {id: south}]\n"
+    done = run(tmp_path, text_of([line_of(0, {"grid_import": 1.0, "load_it": 1.0})]), site=site)
+    assert "missing: buses: the columns name none, so every row is booked on one" in done.stderr

@@ -58,6 +58,9 @@ def provenance(
     """
     defaults: dict[str, None] = {}
     missing: dict[str, None] = {}
+    buses = site.terms_at(used[0][0]).buses if used else ()
+    if len(buses) > 1:
+        missing["buses: the columns name none, so every row is booked on one"] = None
     for instant_ms, found in used:
         for item in items:
             for scope, what in _SCOPES.items():
