@@ -28,7 +28,9 @@ def opened() -> Counters:
     return Counters(database)
 
 
-def reading(seconds: float, value: float, device: str = GPU, *, trusted: bool = True) -> CounterRecord:
+def reading(
+    seconds: float, value: float, device: str = GPU, *, trusted: bool = True
+) -> CounterRecord:
     at = Q0 + round(seconds * 1000)
     return CounterRecord(device, at, value, at + 500, trusted=trusted)
 

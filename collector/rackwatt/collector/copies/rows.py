@@ -13,8 +13,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from rackwatt.collector.accounting.keyfigures import shares
-from rackwatt.collector.accounting.vocabulary import LOADS, ORIGINS, RENEWABLE, SERIES, UNKNOWN
+from rackwatt.collector.accounting.keyfigures import erf, shares, wue
+from rackwatt.collector.accounting.vocabulary import (
+    LOADS,
+    ORIGINS,
+    RENEWABLE,
+    SERIES,
+    UNKNOWN,
+    total,
+)
+from rackwatt.collector.ledger.journal import HEAT_REUSED, WATER_LITERS
 from rackwatt.collector.store.base import Row
 
 BALANCE: Final = "energy_balance"
@@ -151,7 +159,25 @@ def interval_figures(data: Mapping[str, Any]) -> dict[str, float | None]:
         figures[f"carbon_{series}_grams"] = carbon[series]
         figures[f"carbon_intensity_{series}_grams_per_kilowatt_hour"] = data["intensity"][series]
         figures[f"battery_carbon_{series}_grams"] = battery["carbon"][series]
-    return figures | _shares(data)
+    return figures | _utilities(data) | _shares(data)
+
+
+def _utilities(data: Mapping[str, Any]) -> dict[str, float | None]:
+    """Water and reused heat; unknown where the site has no meter of them."""
+    water: Mapping[str, float | None] = data.get(WATER_LITERS, {})
+    heat: float | None = data.get(HEAT_REUSED)
+    return {
+        WATER_LITERS: total(water.values()) if water else None,
+        **{f"water_{source}_liters": liters for source, liters in water.items()},
+        "wue_liters_per_kilowatt_hour": _finite(wue(water.get("fresh"), data["it"])),
+        HEAT_REUSED: heat,
+        "erf_ratio": _finite(erf(heat, data["boundary"])),
+    }
+
+
+def _finite(ratio: float | None) -> float | None:
+    """Over next to nothing a ratio says nothing, and below nothing neither."""
+    return ratio if ratio is not None and math.isfinite(ratio) and ratio >= 0.0 else None
 
 
 def _pue(data: Mapping[str, Any]) -> float | None:

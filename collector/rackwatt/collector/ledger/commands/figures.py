@@ -12,11 +12,11 @@ from rackwatt.collector.accounting.figures import Figure, PeriodFigures
 from rackwatt.collector.accounting.period import figures, ups_open_at
 from rackwatt.collector.accounting.rules import Outside, Rules
 from rackwatt.collector.ledger.by_meter import MeterSums
-from rackwatt.collector.ledger.journal import LedgerRow
+from rackwatt.collector.ledger.journal import HEAT_REUSED, WATER_LITERS, LedgerRow
 from rackwatt.collector.ledger.view import booked
 
 T = TypeVar("T")
-_NAMES: Final = {"scope_2_location": "scope_2"}
+_NAMES: Final = {"scope_2_location": "scope_2", "heat_reused": HEAT_REUSED}
 """What a row of the ledger calls a figure."""
 
 
@@ -123,6 +123,9 @@ def as_dict(line: Line) -> dict[str, Any]:
         elif isinstance(value, int | float | bool) or value is None:
             found[one.name] = value
     del found["start_ms"], found["end_ms"], found["shares_coverage"]
+    if water := found.pop("water"):
+        found[WATER_LITERS] = water
+    found.pop("heat_reused", None)  # not metered: not there, as in a row
     shares = period.shares
     found["shares"] = {one.name: getattr(shares, one.name) for one in fields(shares)}
     found["pue"] = {one.name: getattr(period.pue, one.name) for one in fields(period.pue)}

@@ -261,7 +261,13 @@ def _document(rows: list[dict[str, Any]], asked: _Asked) -> Mapping[str, Any]:
         "from": utc(asked.low),
         "to": utc(asked.high),
         "by": asked.level.value,
-        "units": {"energy": "Wh", "carbon": "g CO2e", "intensity": "g/kWh", "shares": "0..1"},
+        "units": {
+            "energy": "Wh",
+            "water": "L",
+            "carbon": "g CO2e",
+            "intensity": "g/kWh",
+            "shares": "0..1",
+        },
         "rows": rows,
     }
 

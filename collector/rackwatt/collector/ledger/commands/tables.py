@@ -43,6 +43,13 @@ def site_table(lines: Sequence[Line], zone: tzinfo, every: Any) -> None:
         column("Known", lambda line: line.figures.completeness, "%"),
         Column("Flags", [_flags(line.figures.flags) for line in shown], left=True),
     ]
+    if lines[-1].figures.water:
+        columns[-2:-2] = [
+            column("Water", lambda line: line.figures.water_liters, "L"),
+            column("WUE", lambda line: line.figures.wue.value, "L/kWh", digits=3),
+        ]
+    if lines[-1].figures.heat_reused is not None:
+        columns[-2:-2] = [column("ERF", lambda line: line.figures.erf.value, "%")]
     clock = "UTC" if zone is UTC else str(zone)
     print_table(f"Load by origin, battery traced back; times: {clock}", columns, len(shown) > 1)
 
