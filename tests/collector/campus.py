@@ -10,6 +10,7 @@ from collector.terms import Terms, terms
 from rackwatt.collector.accounting.battery import BatteryParameters, BatteryState
 from rackwatt.collector.accounting.factors import SiteFactors, shipped
 from rackwatt.collector.live.figures import Figures, LiveFigures
+from rackwatt.collector.site.topology import Settlement
 from rackwatt.wire.inventory import Register
 
 BEGIN = 1_780_000_000_000
@@ -41,6 +42,7 @@ class Site:
     now: Terms
     contracts: tuple[Contract, ...] = ()
     supply: Mapping[str, Supply] = field(default_factory=dict)
+    settlement: Settlement | None = None
 
     def terms_at(self, time_ms: int) -> Terms:
         return self.now

@@ -82,6 +82,9 @@ def test_metric_names_and_labels_are_those_of_the_design() -> None:
     assert described.keys() - DESIGN.keys() == {
         "rackwatt_battery_stock_watt_hours",
         "rackwatt_figures_timestamp_seconds",
+        "rackwatt_settlement_projected_watts",
+        "rackwatt_settlement_subscribed_watts",
+        "rackwatt_settlement_window_seconds",
     }
 
 

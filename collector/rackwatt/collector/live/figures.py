@@ -23,12 +23,14 @@ from rackwatt.collector.accounting.interval import IntervalAccount, account_netw
 from rackwatt.collector.accounting.keyfigures import Shares, shares
 from rackwatt.collector.accounting.registers import RegisterSpec
 from rackwatt.collector.accounting.vocabulary import LOADS, Series, total
+from rackwatt.collector.live.demand import Demand, SettlementLike, live_demand
 from rackwatt.collector.live.hour import HourSoFar
 from rackwatt.collector.live.pue import WINDOW_MS, LivePue, UpsWatch, live_pue
 from rackwatt.collector.live.window import HOLD, Feed
 from rackwatt.wire.inventory import Register
 
-KEEP_MS: Final = WINDOW_MS + 2 * 60_000
+_SPARE_MS: Final = 2 * 60_000
+KEEP_MS: Final = WINDOW_MS + _SPARE_MS
 BEHIND_MS: Final = 2000
 """The figures are at most this far behind the newest reading."""
 
@@ -45,6 +47,11 @@ _CATCH_UP_MS: Final = 10_000
 _HOUR_SECONDS: Final = 3600.0
 
 
+def kept_for(settlement: SettlementLike | None) -> int:
+    """How far back grid readings are needed for a utility's window, ms."""
+    return 0 if settlement is None else round(settlement.window_seconds * 1000) + _SPARE_MS
+
+
 class LiveSite(Protocol):
     """The part of a site that the live figures use."""
 
@@ -55,6 +62,10 @@ class LiveSite(Protocol):
     @property
     def supply(self) -> Mapping[str, Any]:
         """By source, with ``attributes``: retained, sold or unissued."""
+
+    @property
+    def settlement(self) -> SettlementLike | None:
+        """How the utility measures demand, if the site says so."""
 
     def terms_at(self, time_ms: int) -> TermsLike:
         """What each role is made of, as physical meters with signs."""
@@ -80,6 +91,7 @@ class Figures:
         missing: Meters without one.
         battery: The stock by origin and its carbon.
         battery_known: The site has a battery.
+        demand: The utility's running window; ``None`` where the site has none.
     """
 
     instant_ms: int | None
@@ -95,6 +107,7 @@ class Figures:
     missing: tuple[str, ...] = ()
     battery: BatteryState = field(default_factory=BatteryState)
     battery_known: bool = False
+    demand: Demand | None = None
 
 
 class LiveFigures:
@@ -208,6 +221,7 @@ class LiveFigures:
             missing=tuple(missing),
             battery=self._state,
             battery_known=any(tap.flow == "charge" for tap, _ in terms),
+            demand=self._demand(terms, watts, instant),
         )
 
     # --- terms ---------------------------------------------------------------------------------
@@ -215,11 +229,18 @@ class LiveFigures:
     def _feed(self, device: str, channel: Channel) -> Feed:
         feed = self._feeds.get((device, channel))
         if feed is None:
-            feed = self._feeds[device, channel] = Feed(channel, KEEP_MS)
+            feed = self._feeds[device, channel] = Feed(channel, self._keep_ms(device))
             feed.register.spec = self._specs.get((device, channel.energy), RegisterSpec())
             if channel == OUTPUT:
                 self._terms = None  # IT may be metered there: the terms must be formed anew
         return feed
+
+    def _keep_ms(self, device: str) -> int:
+        """How far back a meter's readings are needed: a grid meter's for the whole window."""
+        settlement = self._site.settlement
+        if settlement is None or all(t.device != device or t.flow != "grid" for t in self._taps):
+            return KEEP_MS
+        return max(KEEP_MS, kept_for(settlement))
 
     def _refresh(self, time_ms: int) -> None:
         """Form the terms anew when the topology or what meters know has changed."""
@@ -279,6 +300,18 @@ class LiveFigures:
             self._hour.add(at, end, claims, imported, booked.boundary)
             at = end
         self._state_ms = at
+
+    def _demand(
+        self,
+        terms: Sequence[tuple[Tap, Feed | None]],
+        watts: Sequence[tuple[Tap, float | None]],
+        instant: int,
+    ) -> Demand | None:
+        settlement = self._site.settlement
+        if settlement is None:
+            return None
+        both = [(tap, feed, w) for (tap, feed), (_, w) in zip(terms, watts, strict=True)]
+        return live_demand(settlement, both, instant)
 
     def _pue(self, terms: Sequence[tuple[Tap, Feed | None]], newest: int, now_ms: int) -> LivePue:
         category = None if self._terms is None else self._terms.pue_category

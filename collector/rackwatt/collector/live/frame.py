@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from rackwatt.collector.accounting.keyfigures import RETAINED
+from rackwatt.collector.live.demand import Demand
 from rackwatt.collector.live.devices import Devices
 from rackwatt.collector.live.figures import Figures
 from rackwatt.collector.site import Site
@@ -95,6 +96,7 @@ def make_frame(
         },
         "state": _state(figures, now_ms),
         **_figures(figures),
+        "demand": _demand(figures.demand),
         "battery": _battery(site, figures, devices, now_ms),
         "racks": devices.racks(now_ms),
         "gpus": devices.gpus(now_ms),
@@ -166,6 +168,20 @@ def _figures(figures: Figures) -> dict[str, Any]:
             "operational": figures.intensity.get("operational"),
             "life_cycle": figures.intensity.get("life_cycle"),
         },
+    }
+
+
+def _demand(demand: Demand | None) -> dict[str, float | None] | None:
+    if demand is None:
+        return None
+    return {
+        "projected_watts": demand.projected_watts,
+        "subscribed_watts": demand.subscribed_watts,
+        "power_watts": demand.power_watts,
+        "energy_wh": demand.watt_hours,
+        "since": demand.start_ms,
+        "until": demand.end_ms,
+        "window_minutes": demand.window_seconds / 60.0,
     }
 
 

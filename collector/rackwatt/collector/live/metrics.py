@@ -8,6 +8,7 @@ from prometheus_client.core import Metric
 
 from rackwatt.collector.accounting.vocabulary import LOADS, Series
 from rackwatt.collector.accounting.vocabulary import SOURCES as BUS_SOURCES
+from rackwatt.collector.live.demand import Demand
 from rackwatt.collector.live.figures import Figures
 from rackwatt.collector.live.frame import LedgerView
 from rackwatt.wire.metrics import MetricSpec, Sample
@@ -87,6 +88,24 @@ FIGURES_TIME: Final = MetricSpec(
     "The instant that the figures are for, seconds since 1970 UTC.",
     ("site",),
 )
+PROJECTED: Final = MetricSpec(
+    "rackwatt_settlement_projected_watts",
+    "gauge",
+    "Mean import that the utility's running window will end with if the power stays as it is.",
+    ("site",),
+)
+SUBSCRIBED: Final = MetricSpec(
+    "rackwatt_settlement_subscribed_watts",
+    "gauge",
+    "Subscribed demand, as the site file says.",
+    ("site",),
+)
+WINDOW: Final = MetricSpec(
+    "rackwatt_settlement_window_seconds",
+    "gauge",
+    "Length of the utility's windows, which begin at whole multiples of it in UTC.",
+    ("site",),
+)
 RESTATEMENTS: Final = MetricSpec(
     "rackwatt_ledger_restatements_total", "counter", "Ledger rows revised by late data."
 )
@@ -98,7 +117,8 @@ CLOSED: Final = MetricSpec(
 
 CATALOGUE: Final[Sequence[MetricSpec]] = (
     PUE, LOAD, SOURCE, SOURCE_SHARE, RENEWABLE, GRID, CARBON_FREE, CARBON, CONTRACTED, INTENSITY,
-    RESIDUAL, COMPLETENESS, BATTERY_STOCK, FIGURES_TIME, RESTATEMENTS, CLOSED,
+    RESIDUAL, COMPLETENESS, BATTERY_STOCK, FIGURES_TIME, PROJECTED, SUBSCRIBED, WINDOW,
+    RESTATEMENTS, CLOSED,
 )  # fmt: skip
 
 
@@ -125,8 +145,20 @@ def families(site: str, figures: Figures, ledger: LedgerView) -> list[Metric]:
         COMPLETENESS.family([] if at is None else [(own, figures.completeness)]),
         BATTERY_STOCK.family([(own, figures.battery.watt_hours)] if figures.battery_known else []),
         FIGURES_TIME.family(_known([(own, None if at is None else at / 1000)])),
+        *_demand(own, figures.demand),
         RESTATEMENTS.of(ledger.restatements),
         CLOSED.family(_known([((), None if closed is None else closed / 1000)])),
+    ]
+
+
+def _demand(own: tuple[str, ...], demand: Demand | None) -> list[Metric]:
+    """The utility's running window; nothing where the site has none."""
+    if demand is None:
+        return []
+    return [
+        PROJECTED.family(_known([(own, demand.projected_watts)])),
+        SUBSCRIBED.family(_known([(own, demand.subscribed_watts)])),
+        WINDOW.family([(own, demand.window_seconds)]),
     ]
 
 
