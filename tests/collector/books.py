@@ -10,7 +10,7 @@ from collector.terms import Terms, terms
 
 from rackwatt.collector.accounting.battery import BatteryParameters
 from rackwatt.collector.accounting.factors import SiteFactors, shipped
-from rackwatt.collector.ledger import InputRecord, Ledger
+from rackwatt.collector.ledger import Act, InputRecord, Ledger
 from rackwatt.collector.site.topology import Utility
 
 MINUTE = 60_000
@@ -78,6 +78,11 @@ def hour_of(seconds: Iterable[int]) -> list[InputRecord]:
             record("i", s, power_watts=1200.0, energy_import_watt_hours=energy(1200.0, s)),
         ]
     return found
+
+
+def decided(book: Ledger) -> list[Act]:
+    """All acts but what rows are booked by."""
+    return [act for act in book.acts() if act.name != "basis"]
 
 
 def rows(book: Ledger) -> list[tuple[int, str]]:

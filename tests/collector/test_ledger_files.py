@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from collector.books import BEGIN, HOUR, MINUTE, PARAMETERS, PLAIN, hour_of, ledger, rows
+from collector.forging import without_bases
 
 from rackwatt.collector.accounting.factors import SiteFactors, shipped
 from rackwatt.collector.ledger import InputRecord, Ledger, LedgerReader, Refusal
@@ -72,6 +73,7 @@ def first_version(tmp_path: Path) -> Path:
     book.apply([r for r in records if r not in missing], 8)
     book.close_intervals(BEGIN + 11 * MINUTE)
     book.close()
+    without_bases(tmp_path / "new.db")
     path = tmp_path / "ledger.db"
     old = sqlite3.connect(path, isolation_level=None)
     old.executescript(VERSION_1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from collector.books import HOUR, MINUTE, PARAMETERS, PLAIN, ledger
+from collector.books import HOUR, MINUTE, PARAMETERS, PLAIN, decided, ledger
 
 from rackwatt.collector.accounting.factors import SiteFactors, shipped
 from rackwatt.collector.ledger import Gap, InputRecord, Ledger, LedgerReader, Month
@@ -175,7 +175,7 @@ def test_a_restatement_opens_a_final_month_again(book: Ledger, tmp_path: Path) -
     assert (act.author, act.reason) == ("ana", "the meter was found")
     book.settle_months(LATER + HOUR, CASABLANCA)
     assert january(book).state == "final"
-    names = [act.name for act in book.acts()]
+    names = [act.name for act in decided(book)]
     assert names == [
         "month_closed",
         "month_final",

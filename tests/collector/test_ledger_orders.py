@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from collector.books import BEGIN, HOUR, MINUTE, data, hour_of, ledger
+from collector.books import BEGIN, HOUR, MINUTE, data, decided, hour_of, ledger
 
 from rackwatt.collector.ledger import (
     InputRecord,
@@ -79,7 +79,7 @@ def test_orders_are_carried_out_once_and_signed(path: Path) -> None:
     book.close_intervals(BEGIN + 11 * MINUTE)
     assert data(book)["sources"]["pv"] == pytest.approx(500 / 60)
     assert book.revisions(BEGIN)[-1].author == "bob", "what was said last stands for it"
-    assert [(act.name, act.author) for act in book.acts()] == [
+    assert [(act.name, act.author) for act in decided(book)] == [
         ("release", "ana"),
         ("site_move", "bob"),
         ("restate", "bob"),
@@ -97,10 +97,10 @@ def test_a_crash_in_an_order_leaves_it_waiting(path: Path) -> None:
     )
     with pytest.raises(sqlite3.Error, match="full"):
         book.carry_out_orders(NOW)
-    assert book.acts() == []
+    assert decided(book) == []
     book._db.execute("DROP TRIGGER broken")
     assert book.carry_out_orders(NOW)[0].number == number
-    assert len(book.acts()) == 1
+    assert len(decided(book)) == 1
     book.close()
 
 
@@ -134,7 +134,7 @@ def test_acts_that_nobody_may_record(
     book = opened(path)
     with pytest.raises(Refusal, match=text):
         book.record_act(name, found, "ana", "why not", NOW)
-    assert book.acts() == []
+    assert decided(book) == []
     book.close()
 
 

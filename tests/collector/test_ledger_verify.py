@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from collector.books import BEGIN, HOUR, MINUTE, PARAMETERS, PLAIN, hour_of, ledger, record
+from collector.forging import rebuild, tamper
 
 from rackwatt.collector.accounting.factors import SiteFactors, shipped
 from rackwatt.collector.ledger.anchors import BadAnchors, read_anchors, write_anchor
-from rackwatt.collector.ledger.chain import GENESIS, entry_hash
 from rackwatt.collector.ledger.verify import Verification, verify
 
 FACTORS = SiteFactors(shipped(), "MA")
@@ -39,32 +39,6 @@ def check(path: Path, anchor: Path | None = None) -> Verification:
     return verify(path, anchor=anchor, site=PLAIN, factors=FACTORS, battery=PARAMETERS)
 
 
-def tamper(path: Path, *statements: str) -> None:
-    forger = sqlite3.connect(path, isolation_level=None)
-    forger.execute("DROP TRIGGER journal_no_update")
-    forger.execute("DROP TRIGGER journal_no_delete")
-    for statement in statements:
-        assert forger.execute(statement).rowcount > 0
-    forger.close()
-
-
-def rebuild(path: Path) -> None:
-    """Make every hash anew, as one who knows how it is done would."""
-    forger = sqlite3.connect(path, isolation_level=None)
-    rows = forger.execute(
-        "SELECT seq, kind, start_ms, revision, cause, author, row FROM journal ORDER BY seq"
-    ).fetchall()
-    previous = GENESIS
-    for seq, *entry in rows:
-        kind, start, revision, cause, author, row = entry
-        digest = entry_hash(kind, start, revision, cause, author, row, previous)
-        forger.execute(
-            "UPDATE journal SET previous = ?, hash = ? WHERE seq = ?", (previous, digest, seq)
-        )
-        previous = digest
-    forger.close()
-
-
 def test_a_sound_ledger(path: Path) -> None:
     found = check(path, path.with_name("anchors.txt"))
     assert found.findings == []
@@ -89,9 +63,9 @@ SHOWN = f"(SELECT seq FROM latest WHERE kind = 'interval' AND start_ms = {BEGIN 
 
 
 def test_an_edited_row_is_named(path: Path) -> None:
-    tamper(path, EDIT + "80")
+    tamper(path, EDIT + "81")
     (finding,) = check(path).findings
-    assert (finding.seq, finding.kind) == (80, "interval")
+    assert (finding.seq, finding.kind) == (81, "interval")
     assert finding.start_ms == BEGIN + 79 * MINUTE
     assert "it was changed" in finding.message
 
@@ -177,7 +151,7 @@ def test_anchor_files(tmp_path: Path) -> None:
     assert first is not None
     assert write_anchor(file, book, NOW + MINUTE) is None
     assert write_anchor(file, book, NOW + 24 * HOUR) is not None
-    assert [one.seq for one in read_anchors(file)] == [1, 1]
+    assert [one.seq for one in read_anchors(file)] == [2, 2]
     assert read_anchors(file)[0] == first
     book.close()
 

@@ -204,6 +204,11 @@ class SiteFactors:
         object.__setattr__(self, "_series", series)
         object.__setattr__(self, "_edges", sorted(edges))
 
+    @property
+    def edges(self) -> Sequence[int]:
+        """The instants at which something may change, ms, in order."""
+        return self._edges
+
     def find(self, item: str, scope: Scope, instant_ms: int) -> Factor | None:
         """Return the factor that this site uses; its own one is dated by no year."""
         line = self._line(item, scope, instant_ms)

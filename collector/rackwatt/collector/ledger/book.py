@@ -11,8 +11,10 @@ from zoneinfo import ZoneInfo
 
 from rackwatt.collector.accounting.battery import BatteryParameters, BatteryState
 from rackwatt.collector.accounting.factors import SiteFactors
+from rackwatt.collector.ledger.bases import Noting
+from rackwatt.collector.ledger.basis import Origin
 from rackwatt.collector.ledger.children import Children
-from rackwatt.collector.ledger.closing import Closer, Rules
+from rackwatt.collector.ledger.closing import Closer
 from rackwatt.collector.ledger.compaction import Compaction
 from rackwatt.collector.ledger.counters import CounterRecord, Counters
 from rackwatt.collector.ledger.decisions import Decisions, Signed
@@ -25,6 +27,7 @@ from rackwatt.collector.ledger.orders import Order, Orders, WriterLock
 from rackwatt.collector.ledger.quarters import Attributor, Quarters
 from rackwatt.collector.ledger.reading import Books
 from rackwatt.collector.ledger.records import GRACE_MS, InputRecord, Refusal, interval_of
+from rackwatt.collector.ledger.rules import Rules
 from rackwatt.collector.ledger.schema import prepare
 from rackwatt.collector.ledger.sites import SiteBooks, cadence_ms
 from rackwatt.wire.clock import SYSTEM_CLOCK, Clock
@@ -66,6 +69,7 @@ class Ledger(Books):
         battery: How the battery is booked.
         initial_watt_hours: Its stock before the first interval.
         clock: When acts are done whose caller does not say.
+        origin: Where site and factors come from, for the journal.
 
     Raises:
         LedgerBusy: Another process writes to it.
@@ -81,6 +85,7 @@ class Ledger(Books):
         battery: BatteryParameters | None = None,
         initial_watt_hours: float = 0.0,
         clock: Clock = SYSTEM_CLOCK,
+        origin: Origin | None = None,
     ) -> None:
         battery = BatteryParameters() if battery is None else battery
         self._clock = clock
@@ -98,13 +103,9 @@ class Ledger(Books):
             self._meta, self._inputs, self._held, self._dirty, self._journal, self._counters
         )
         self._metered = Metered(site, self._inputs, battery)
-        self._closer = Closer(
-            db,
-            self._journal,
-            self._dirty,
-            self._metered,
-            Rules(factors, battery, initial_watt_hours),
-        )
+        rules = Rules(factors, battery, initial_watt_hours)
+        self._basis = Noting(db, self._journal, rules, origin or Origin(), clock.now_ms)
+        self._closer = Closer(db, self._journal, self._dirty, self._metered, rules, self._basis)
         self._decisions = Decisions(
             self._meta, self._journal, self._dirty, self._intake, self._months
         )
@@ -342,7 +343,7 @@ class Ledger(Books):
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            for part in (self._inputs, self._journal, self._held, self._counters):
+            for part in (self._inputs, self._journal, self._held, self._counters, self._basis):
                 part.forget()
             raise
 

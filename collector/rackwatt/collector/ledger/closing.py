@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from rackwatt.collector.accounting.battery import BatteryParameters, BatteryState, initial
-from rackwatt.collector.accounting.factors import SiteFactors
-from rackwatt.collector.accounting.flows import ONE_BUS
-from rackwatt.collector.accounting.interval import account_network
-from rackwatt.collector.accounting.vocabulary import DAY_MS, HOUR_MS
-from rackwatt.collector.ledger.chain import INTERVAL, canonical
+from rackwatt.collector.accounting.battery import BatteryState
+from rackwatt.collector.accounting.vocabulary import HOUR_MS
+from rackwatt.collector.ledger.bases import Noting
+from rackwatt.collector.ledger.chain import INTERVAL
 from rackwatt.collector.ledger.dirty import (
     CARRIED,
     CLOSING,
@@ -23,47 +21,20 @@ from rackwatt.collector.ledger.dirty import (
     Dirty,
     Why,
 )
-from rackwatt.collector.ledger.journal import Booking, Journal, New, battery_of, booking_of, row_of
+from rackwatt.collector.ledger.journal import (
+    Booking,
+    Journal,
+    New,
+    Shown,
+    battery_of,
+    booking_of,
+)
 from rackwatt.collector.ledger.meta import CLOSED, COMPACTED, FIRST, RESTATEMENTS, Meta
 from rackwatt.collector.ledger.metered import Metered
 from rackwatt.collector.ledger.records import INTERVAL_MS
+from rackwatt.collector.ledger.rules import Rules
 
 _CARRIED: Final = Why(CARRIED)
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a row depends on beside its booking.
-
-    Attributes:
-        factors: Emission factors.
-        battery: How the battery is booked.
-        initial_watt_hours: Its stock before the first interval.
-    """
-
-    factors: SiteFactors
-    battery: BatteryParameters
-    initial_watt_hours: float = 0.0
-
-    def opening(self, first_ms: int) -> BatteryState:
-        """The battery before the first interval."""
-        return initial(self.initial_watt_hours, self.factors.at(first_ms).initial)
-
-    def row(self, start: int, booking: Booking, state: BatteryState) -> tuple[str, BatteryState]:
-        """Book an interval: its row as canonical JSON, and the battery at its end."""
-        end = start + INTERVAL_MS
-        # The stock is trusted between midnights (UTC), unless a flow of it was unknown.
-        anchor = booking.measured_stock if state.stale or end % DAY_MS == 0 else None
-        result = account_network(
-            booking.nodes or {ONE_BUS: booking.flows},
-            booking.ties,
-            state,
-            self.battery,
-            self.factors.at(start),
-            measured_stock=anchor,
-            residual_uncertainty=booking.residual_uncertainty,
-        )
-        return canonical(row_of(booking, result)), result.battery
 
 
 @dataclass(slots=True)
@@ -90,6 +61,7 @@ class Closer:
         dirty: What waits.
         metered: Makes bookings of inputs.
         rules: Battery and factors.
+        basis: Notes them in the journal.
 
     Attributes:
         quarters: Whether quarter hours are to be marked whose intervals change.
@@ -102,6 +74,7 @@ class Closer:
         dirty: Dirty,
         metered: Metered,
         rules: Rules,
+        basis: Noting,
     ) -> None:
         self._db = connection
         self._meta = Meta(connection)
@@ -109,6 +82,7 @@ class Closer:
         self._dirty = dirty
         self._metered = metered
         self._rules = rules
+        self._basis = basis
         self.quarters = False
 
     def pending(self, due: int) -> int | None:
@@ -195,8 +169,9 @@ class Closer:
             if booking is None:
                 data = json.loads(stored[start].text)
                 booking = booking_of(data)
-            text, state = self._rules.row(start, booking, state)
-            if old is not None and old.text == text:
+            entering = state
+            text, state = self._rules.row(start, booking, entering)
+            if old is not None and old.text == text and self._fits(old, start, booking, entering):
                 done.changed = False
                 continue
             done.changed = old is None or battery_of(data or json.loads(old.text)) != state
@@ -208,8 +183,15 @@ class Closer:
             if self.quarters:
                 quarter = start // QUARTER_MS * QUARTER_MS
                 self._dirty.quarters(quarter, quarter, why)
+        if news:
+            self._basis.note()
         self._journal.extend(INTERVAL, news)
         return done
+
+    def _fits(self, old: Shown, start: int, booking: Booking, state: BatteryState) -> bool:
+        """Whether a row that stays comes out the same by the rules in force where it stands."""
+        rules = self._basis.rules_of(old.seq)
+        return rules is None or rules.row(start, booking, state)[0] == old.text
 
     def state_before(self, start: int) -> BatteryState:
         """The battery at the start of an interval."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from rackwatt.collector.ledger.basis import BASIS
 from rackwatt.collector.ledger.dirty import RELEASED, RESTATED, Dirty, Why
 from rackwatt.collector.ledger.intake import LATE_AFTER_FINAL, Intake, Released
 from rackwatt.collector.ledger.journal import Journal
@@ -19,7 +20,9 @@ from rackwatt.collector.ledger.months import (
 from rackwatt.collector.ledger.orders import ACT, RELEASE, RESTATE, Order
 from rackwatt.collector.ledger.records import INTERVAL_MS, Refusal, interval_of
 
-_OWN: Final = frozenset({RESTATE, RELEASE, CLOSED_ACT, FINAL_ACT, REOPENED_ACT, LATE_AFTER_FINAL})
+_OWN: Final = frozenset(
+    {BASIS, RESTATE, RELEASE, CLOSED_ACT, FINAL_ACT, REOPENED_ACT, LATE_AFTER_FINAL}
+)
 _RECONCILED: Final = ("start_ms", "end_ms", "ratio")
 
 

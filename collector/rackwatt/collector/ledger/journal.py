@@ -202,10 +202,11 @@ class New(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """The latest revision of something, as JSON."""
+    """The latest revision of something, as JSON, and its place in the chain."""
 
     revision: int
     text: str
+    seq: int
 
 
 class Journal:
@@ -322,11 +323,11 @@ class Journal:
     def shown(self, kind: str, start_ms: int, end_ms: int) -> dict[int, Shown]:
         """The latest rows of a kind in a half-open span, unread, by their start."""
         rows = self._db.execute(
-            "SELECT l.start_ms, l.revision, j.row FROM latest AS l JOIN journal AS j USING (seq)"
-            " WHERE l.kind = ? AND l.start_ms >= ? AND l.start_ms < ? ORDER BY l.start_ms",
+            "SELECT l.start_ms, l.revision, j.row, l.seq FROM latest AS l"
+            " JOIN journal AS j USING (seq) WHERE l.kind = ? AND l.start_ms >= ? AND l.start_ms < ? ORDER BY l.start_ms",
             (kind, start_ms, end_ms),
         )
-        return {start: Shown(revision, text) for start, revision, text in rows}
+        return {start: Shown(*shown) for start, *shown in rows}
 
     def verify(self) -> int | None:
         """Check the hash chain; return the number of the first entry that breaks it, if any."""

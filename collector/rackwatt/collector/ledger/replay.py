@@ -13,7 +13,6 @@ from rackwatt.collector.accounting.power import Reading
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
 from rackwatt.collector.ledger.chain import canonical
 from rackwatt.collector.ledger.children import Children
-from rackwatt.collector.ledger.closing import Rules
 from rackwatt.collector.ledger.compaction import DELETED
 from rackwatt.collector.ledger.inputs import Inputs
 from rackwatt.collector.ledger.intake import LATE_AFTER_FINAL
@@ -21,6 +20,7 @@ from rackwatt.collector.ledger.journal import Booking, Journal, LedgerRow, booke
 from rackwatt.collector.ledger.meta import CLOSED, COMPACTED, FIRST, Meta
 from rackwatt.collector.ledger.metered import Metered
 from rackwatt.collector.ledger.records import INTERVAL_MS
+from rackwatt.collector.ledger.rules import Rules
 from rackwatt.collector.ledger.sites import SiteBooks, cadence_ms
 
 

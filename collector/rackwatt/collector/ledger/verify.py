@@ -29,11 +29,11 @@ from rackwatt.collector.accounting.vocabulary import total
 from rackwatt.collector.ledger.anchors import Anchor, read_anchors
 from rackwatt.collector.ledger.by_meter import TOPOLOGY, MeterTerms, unequal
 from rackwatt.collector.ledger.chain import ATTRIBUTION, GENESIS, INTERVAL, entry_hash
-from rackwatt.collector.ledger.closing import Rules
 from rackwatt.collector.ledger.dirty import QUARTER_MS
 from rackwatt.collector.ledger.journal import Journal, LedgerRow
 from rackwatt.collector.ledger.reading import LedgerReader
 from rackwatt.collector.ledger.replay import InputReplay, RowReplay, differing
+from rackwatt.collector.ledger.rules import Rules
 from rackwatt.collector.ledger.sites import SiteBooks
 from rackwatt.wire.database import connect
 

@@ -19,6 +19,7 @@ from rackwatt.collector.ledger import (
 )
 from rackwatt.collector.ledger.anchors import FILE_NAME, BadAnchors, write_anchor
 from rackwatt.collector.ledger.attribution import Attributor
+from rackwatt.collector.ledger.basis import origin_of
 from rackwatt.collector.ledger.held import Held
 from rackwatt.collector.ledger.journal import LedgerRow
 from rackwatt.collector.ledger.months import Gap
@@ -91,6 +92,7 @@ class Keeper:
             self.parameters,
             self.initial_watt_hours,
             clock=self._clock,
+            origin=origin_of(self._site),
         )
         ledger = self._ledger
         attributor = Attributor(

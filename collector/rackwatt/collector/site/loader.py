@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the file to the site: all checks, all errors in one run."""
 
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -26,7 +28,7 @@ from rackwatt.collector.site.metering import (
     meter_table,
 )
 from rackwatt.collector.site.models import SiteFile
-from rackwatt.collector.site.moves import NO_MOVES, Moves, load_moves, moved, rehouse
+from rackwatt.collector.site.moves import NO_MOVES, Moves, load_moves, moved, moves_path, rehouse
 from rackwatt.collector.site.people import agents_of, contracts_of
 from rackwatt.collector.site.problems import Problems
 from rackwatt.collector.site.repair import repaired
@@ -51,7 +53,13 @@ def load_site(path: Path) -> Site:
     Raises:
         ConfigErrors: with all that is wrong, each with file, line, key and the nearest valid name.
     """
-    return site_of(load_document(path), load_moves(path))
+    site = site_of(load_document(path), load_moves(path))
+    own = {
+        file.name: sha256(file.read_bytes()).hexdigest()
+        for file in (path, moves_path(path))
+        if file.is_file()
+    }
+    return replace(site, files=MappingProxyType({**site.files, **own}))
 
 
 def site_of(document: Document, moves: Moves = NO_MOVES) -> Site:
@@ -143,6 +151,7 @@ def _build(problems: Problems, file: SiteFile, moves: Moves) -> Site:
         utilities=utilities,
         fuel=fuel,
         fuel_factors=MappingProxyType(dict(file.carbon.fuel_factors)),
+        files=MappingProxyType(problems.files),
     )
 
 

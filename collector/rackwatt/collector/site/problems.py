@@ -26,6 +26,8 @@ class Problems:
     def __init__(self, document: Document) -> None:
         self._document = document
         self.errors: list[ConfigError] = []
+        self.files: dict[str, str] = {}
+        """SHA-256 of the files that the document names, by name."""
 
     @property
     def path(self) -> Path:

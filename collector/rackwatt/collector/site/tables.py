@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 from rackwatt.collector.site.problems import Problems
 from rackwatt.wire.config import ConfigError, Key, nearest
@@ -90,11 +91,13 @@ def read_table(
     """
     path = problems.path.parent / name
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        raw = path.read_bytes()
+        text = raw.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
         problems.add(key, f"{path}: {reason}")
         return
+    problems.files[name] = sha256(raw).hexdigest()
     rows = csv.reader(text.splitlines())
     header = [cell.strip() for cell in next(rows, [])]
     known = (*needed, *optional)

@@ -295,6 +295,8 @@ class Site:
     """What gensets burnt, as documents say."""
     fuel_factors: Mapping[str, float] = field(default_factory=dict)
     """g CO2e per litre, by fuel; there are no defaults."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 by name: of the site file, its moves, and the CSV files that it names."""
 
     @property
     def halls_ids(self) -> tuple[str, ...]:

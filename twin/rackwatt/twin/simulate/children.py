@@ -23,6 +23,7 @@ from rackwatt.collector.ledger import (
     site_factors,
 )
 from rackwatt.collector.ledger.attribution import Attributor
+from rackwatt.collector.ledger.basis import origin_of
 from rackwatt.collector.ledger.counters import CounterRecord
 from rackwatt.collector.ledger.records import GRACE_MS
 from rackwatt.collector.site import Site, load_site
@@ -146,6 +147,7 @@ def open_ledger(site: Site, path: Path, now_ms: int) -> Ledger:
         battery_parameters(site),
         initial_stock(site),
         clock=ManualClock(now_ms),
+        origin=origin_of(site),
     )
     ledger.attribute(Attributor(site, ledger.metered, ledger.counters, ledger.closed_through_ms))
     return ledger

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rackwatt.collector.ledger.attribution import Attributor
+from rackwatt.collector.ledger.basis import origin_of
 from rackwatt.collector.ledger.book import Ledger
 from rackwatt.collector.ledger.orders import LedgerBusy, Order, look_up, place_order
 from rackwatt.collector.ledger.schema import NewerLedger
@@ -64,7 +65,14 @@ def open_ledger(path: Path, site: Site) -> Ledger:
         NewerLedger: it was written by a later release.
         sqlite3.Error: it is no ledger or cannot be written.
     """
-    ledger = Ledger(path, site, site_factors(site), battery_parameters(site), initial_stock(site))
+    ledger = Ledger(
+        path,
+        site,
+        site_factors(site),
+        battery_parameters(site),
+        initial_stock(site),
+        origin=origin_of(site),
+    )
     ledger.attribute(Attributor(site, ledger.metered, ledger.counters, ledger.closed_through_ms))
     return ledger
 
