@@ -38,6 +38,8 @@ class LedgerView:
 
     closed_through_ms: int | None = None
     restatements: int = 0
+    held_readings: int | None = None
+    """Readings that wait for a release: their agent's clock was wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def make_frame(
             "completeness": figures.completeness,
             "residual_ratio": figures.residual_ratio,
             "restatements": ledger.restatements,
+            "held_readings": ledger.held_readings,
             "ledger_closed": ledger.closed_through_ms,
             "delay_seconds": _delay(figures, now_ms),
         },

@@ -3,7 +3,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -22,15 +22,17 @@ from rackwatt.collector.ingest.spool import Record
 from rackwatt.collector.ledger.held import Held
 from rackwatt.collector.ledger.warm import recent_inputs, register_specs
 from rackwatt.collector.live.devices import Devices
-from rackwatt.collector.live.figures import Figures, LiveFigures
+from rackwatt.collector.live.figures import Figures, LiveFigures, kept_for
 from rackwatt.collector.live.frame import CollectorView, LedgerView, make_frame
 from rackwatt.collector.live.history import History, Point, past
 from rackwatt.collector.live.metrics import families
 from rackwatt.collector.live.page import LivePage, SecurityHeaders, routes
 from rackwatt.collector.roles.following import Following
 from rackwatt.collector.roles.keeping import Keeper, Settled
-from rackwatt.collector.roles.metrics import book_families
+from rackwatt.collector.roles.metrics import book_families, standing_families
 from rackwatt.collector.roles.sorting import sort
+from rackwatt.collector.roles.standing import SECONDS as STANDING_SECONDS
+from rackwatt.collector.roles.standing import Standings
 from rackwatt.collector.service import serve_http
 from rackwatt.collector.site import Site
 from rackwatt.collector.store.open import AnyStore
@@ -78,6 +80,7 @@ class Accountant:
         self._copier = Copier(site, path, store, self._keeper.save, clock)
         self._devices = Devices(site)
         self._utilities = frozenset((meter.kind, meter.id) for meter in site.utilities)
+        self._standings = Standings(site, path)
         self._history = History()
         self._ledger_view = LedgerView()
         self._held: Sequence[Held] = ()
@@ -100,6 +103,7 @@ class Accountant:
                 tasks.create_task(following, name="follow")
                 tasks.create_task(self._close_intervals(), name="close")
                 tasks.create_task(self._publish(), name="publish")
+                tasks.create_task(self._stand(), name="standing")
                 tasks.create_task(self._copier.run(), name="copy")
                 tasks.create_task(self._serve(), name="http")
         finally:
@@ -113,8 +117,9 @@ class Accountant:
         stock = initial(keeper.initial_watt_hours, keeper.factors.at(now).initial)
         self._live = LiveFigures(self._site, keeper.factors, keeper.parameters, stock, now_ms=now)
         path = self._options.data / "ledger.db"
+        since = now - max(_WARM_UP_MS, kept_for(self._site.settlement))
         specs, inputs = await keeper.call(
-            lambda: (register_specs(path), list(recent_inputs(path, now - _WARM_UP_MS)))
+            lambda: (register_specs(path), list(recent_inputs(path, since)))
         )
         for device, registers in specs.items():
             self._live.registers(device, registers)
@@ -128,7 +133,8 @@ class Accountant:
         """Go on from what the ledger has closed."""
         if settled.battery is not None:
             self._live.seed(*settled.battery)
-        self._ledger_view = settled.view
+        held = sum(item.readings for item in settled.held)
+        self._ledger_view = replace(settled.view, held_readings=held)
         self._held = settled.held
 
     async def _take(self, records: Sequence[Record], spool: str) -> None:
@@ -173,11 +179,20 @@ class Accountant:
             )
             self._page.publish(frame)
 
+    async def _stand(self) -> None:
+        """Where year and month stand: once a minute, at first each second until all is read."""
+        due = 0.0
+        async for _ in ticks(1.0, self._clock):
+            if self._clock.monotonic() >= due or not self._standings.complete:
+                await asyncio.to_thread(self._standings.turn)
+                due = self._clock.monotonic() + STANDING_SECONDS
+
     def families(self) -> list[Metric]:
         """The metrics of this process."""
         if self._figures is None:
             return []
         own = families(self._site.id, self._figures, self._ledger_view)
+        own += standing_families(self._site.id, self._standings.now)
         return [*own, *book_families(self._held, self._copier)]
 
     async def _serve(self) -> None:

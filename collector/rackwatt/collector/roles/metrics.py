@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The accountant's metrics beside the figures: what the ledger holds back, and its copy."""
+"""The accountant's metrics beside the figures: year and month, what is held, the copy."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,6 +11,7 @@ from rackwatt.collector.copies.copier import Copier
 from rackwatt.collector.copies.metrics import CATALOGUE as COPY_CATALOGUE
 from rackwatt.collector.copies.metrics import copy_families
 from rackwatt.collector.ledger.held import Held
+from rackwatt.collector.roles.standing import Standing
 from rackwatt.wire.metrics import MetricSpec
 
 HELD: Final = MetricSpec(
@@ -20,7 +21,48 @@ HELD: Final = MetricSpec(
     ("agent",),
 )
 
-CATALOGUE: Final[Sequence[MetricSpec]] = (HELD, *COPY_CATALOGUE)
+EXPORT: Final = MetricSpec(
+    "rackwatt_export_ratio",
+    "gauge",
+    "Export over own production in the running local year, by the closed books.",
+    ("site",),
+)
+EXPORT_CAP: Final = MetricSpec(
+    "rackwatt_export_cap_ratio",
+    "gauge",
+    "What the law allows of it, as the site file says.",
+    ("site",),
+)
+MONTH_RESIDUAL: Final = MetricSpec(
+    "rackwatt_balance_month_residual_ratio",
+    "gauge",
+    "Residual over sources in the running local month, by the closed books; signed.",
+    ("site",),
+)
+MONTH_FLAGGED: Final = MetricSpec(
+    "rackwatt_balance_month_flagged",
+    "gauge",
+    "Whether that is beyond the site's limit, once a day or more is known.",
+    ("site",),
+)
+
+CATALOGUE: Final[Sequence[MetricSpec]] = (
+    EXPORT, EXPORT_CAP, MONTH_RESIDUAL, MONTH_FLAGGED, HELD, *COPY_CATALOGUE,
+)  # fmt: skip
+
+
+def standing_families(site: str, standing: Standing) -> list[Metric]:
+    """The running year and month; what is unknown is absent."""
+    values = {
+        EXPORT: standing.export_ratio,
+        EXPORT_CAP: standing.export_cap_ratio,
+        MONTH_RESIDUAL: standing.month_residual_ratio,
+        MONTH_FLAGGED: standing.month_flagged,
+    }
+    return [
+        spec.family([] if value is None else [((site,), float(value))])
+        for spec, value in values.items()
+    ]
 
 
 def book_families(held: Iterable[Held], copier: Copier) -> list[Metric]:
