@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Water, reused heat and fuel in the site file: what is read, and what is said of slips."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,12 @@ def test_a_slip_in_the_site_file(tmp_path: Path, old: str, new: str, expected: s
 def test_a_slip_in_the_fuel_file(tmp_path: Path, old: str, new: str, expected: str) -> None:
     assert old in FUEL
     assert expected in errors(written(tmp_path, fuel=FUEL.replace(old, new, 1)))
+
+
+def test_the_examples_name_water_heat_and_fuel() -> None:
+    examples = Path(__file__).parents[2] / "docs" / "examples"
+    assert [one.id for one in load_site(examples / "site.yaml").utilities] == ["water-1", "heat-1"]
+    rules = rules_of(load_site(examples / "site-mesh.yaml"))
+    assert rules.fuel_factors == {"diesel": 2641.0}
+    spans = [(line.start_ms, line.end_ms) for line in rules.fuel]
+    assert all(one[1] == other[0] for one, other in pairwise(spans)), "one follows the other"
