@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from prometheus_client.core import Metric
 from rackwatt.collector.accounting.battery import initial
 from rackwatt.collector.exposition import exposition
 from rackwatt.collector.ledger import battery_parameters, site_factors
+from rackwatt.collector.live.demand import Demand
 from rackwatt.collector.live.devices import Devices
 from rackwatt.collector.live.figures import Figures, LiveFigures
 from rackwatt.collector.live.frame import QUALITY, CollectorView, LedgerView, make_frame
@@ -157,6 +159,26 @@ def test_a_frame_of_a_steady_site() -> None:
     assert shown["battery"]["stock_wh"] == 0.0
     assert shown["battery"]["state_of_charge"] is None
     assert frame(figures(), now_ms=START_MS + 46_000)["state"] == "stale"
+
+
+def test_the_frame_has_the_window_and_what_is_held() -> None:
+    site, devices = small_site(), Devices(small_site())
+    window = Demand(START_MS, START_MS + 600_000, 15e3, 99e3, 95e3, 100e3)
+    view = LedgerView(held_readings=7)
+    shown = replace(figures(), demand=window)
+    made = make_frame(site, shown, devices, CollectorView(), view, START_MS)
+    assert made["demand"] == {
+        "projected_watts": 95e3,
+        "subscribed_watts": 100e3,
+        "power_watts": 99e3,
+        "energy_wh": 15e3,
+        "since": START_MS,
+        "until": START_MS + 600_000,
+        "window_minutes": 10.0,
+    }
+    assert made["quality"]["held_readings"] == 7
+    assert frame(UNKNOWN)["demand"] is None
+    assert frame(UNKNOWN)["quality"]["held_readings"] is None
 
 
 def test_the_state_of_charge_is_the_meters() -> None:

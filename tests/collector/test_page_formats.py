@@ -16,7 +16,8 @@ import pytest
 from rackwatt.collector.live.page.catalogue import LANGUAGES, STATIC, load_catalogues
 from rackwatt.collector.live.page.demo import demo_frame
 from rackwatt.collector.live.page.formats import FORMATS, Locale, offsets_around, write, zone_of
-from rackwatt.collector.live.page.view import derive, nice_ceiling
+from rackwatt.collector.live.page.view import CLOCK_LIMIT_SECONDS, derive, nice_ceiling
+from rackwatt.collector.roles import sorting
 
 SPEC: dict[str, Any] = json.loads(
     (Path(__file__).parent / "test_page_vectors.json").read_text(encoding="utf-8")
@@ -37,6 +38,7 @@ console.log(JSON.stringify({
   views: frames.map(derive),
 }));
 """
+OFFSETS = {"right": 0.2, "ahead": -60.5, "behind": 3600.0, "silent": None, "edge": 60.0}
 
 
 def locale(language: str) -> Locale:
@@ -105,10 +107,33 @@ def test_both_sides_derive_the_same_view() -> None:
         {"sources": [{"id": "pv", "share": None}, {"id": "grid", "share": 1.4}]},
         {"racks": [{"id": "a", "power_watts": None, "inlet_celsius": -4.0}]},
         {"racks": [{"id": "a", "power_watts": 0.0, "inlet_celsius": 55.0, "gpus": 0}]},
+        {"demand": {"projected_watts": 102e6, "subscribed_watts": 100e6}},
+        {"demand": {"projected_watts": None, "subscribed_watts": 100e6}},
+        {"demand": {"projected_watts": 99.5e6, "subscribed_watts": None}},
+        {"agents": [{"name": n, "clock_offset_seconds": s} for n, s in OFFSETS.items()]},
+        {"quality": {"held_readings": 0}},
+        {"quality": {"held_readings": 3}},
     ]
     views = in_node([], frames)["views"]
     for frame, view in zip(frames, views, strict=True):
         assert json.loads(json.dumps(derive(frame))) == view
+
+
+def test_an_agent_whose_readings_are_held_is_marked() -> None:
+    frame = {"agents": [{"name": n, "clock_offset_seconds": s} for n, s in OFFSETS.items()]}
+    wrong = {agent["name"] for agent in derive(frame)["agents"] if agent["clock_wrong"]}
+    assert wrong == {"ahead", "behind"}
+    assert CLOCK_LIMIT_SECONDS == sorting.CLOCK_LIMIT_SECONDS, "the page marks what is held"
+
+
+def test_a_window_beyond_what_is_subscribed_is_marked() -> None:
+    over = derive({"demand": {"projected_watts": 102e6, "subscribed_watts": 100e6}})["demand"]
+    assert over == {"x": "0%", "width": "100.000%", "over": True}
+    inside = derive({"demand": {"projected_watts": 75e6, "subscribed_watts": 100e6}})["demand"]
+    assert inside == {"x": "0%", "width": "75.000%", "over": False}
+    assert not derive({"demand": {"projected_watts": 75e6, "subscribed_watts": None}})["demand"][
+        "over"
+    ]
 
 
 def test_the_bar_holds_all_shares_and_no_more() -> None:

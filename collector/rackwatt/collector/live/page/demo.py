@@ -21,6 +21,7 @@ from rackwatt.collector.live.page import LivePage, SecurityHeaders, routes
 
 HOUR_MS: Final = 3600 * 1000
 STEP_MS: Final = 10_000
+WINDOW_MS: Final = 600_000
 CAMPUS_WATTS: Final = 41_800.0
 UNMETERED_WATTS: Final = 2_100.0
 SITE: Final = {
@@ -137,10 +138,10 @@ def _machine(time_ms: int) -> dict[str, Any]:
 
 def _agents(time_ms: int) -> list[dict[str, Any]]:
     named = (
-        ("modbus-site", "site", "online", 0, 0, 0),
-        ("snmp-hall-a", "hall-a", "online", 0, 0, 0),
-        ("snmp-hall-b", "hall-a", "silent", 42_000, 4, 0),
-        ("cdu-hall-a", "hall-a", "offline", 1_260_000, 0, 12),
+        ("modbus-site", "site", "online", 0, 0, 0, 0.0),
+        ("snmp-hall-a", "hall-a", "online", 0, 0, 0, 3600.4),
+        ("snmp-hall-b", "hall-a", "silent", 42_000, 4, 0, None),
+        ("cdu-hall-a", "hall-a", "offline", 1_260_000, 0, 12, None),
     )
     return [
         {
@@ -150,9 +151,9 @@ def _agents(time_ms: int) -> list[dict[str, Any]]:
             "last_seen": time_ms - age,
             "missing": missing,
             "lost": lost,
-            "clock_offset_seconds": 0.0 if state == "online" else None,
+            "clock_offset_seconds": offset,
         }
-        for name, hall, state, age, missing, lost in named
+        for name, hall, state, age, missing, lost, offset in named
     ]
 
 
@@ -167,10 +168,26 @@ def _quality(time_ms: int) -> dict[str, Any]:
         "dead_letters": 1,
         "spool_bytes": 184_320,
         "restatements": 3,
+        "held_readings": 1_412,
         "store_up": True,
         "points_stored": 1_284_907 + time_ms // 1000 % 10_000 * 61,
         "ledger_closed": time_ms - time_ms % 60_000 - 60_000,
         "delay_seconds": 0.9,
+    }
+
+
+def _demand(time_ms: int, grid: float) -> dict[str, Any]:
+    start = time_ms - time_ms % WINDOW_MS
+    energy = 291_000 * (time_ms - start) / HOUR_MS
+    left = (start + WINDOW_MS - time_ms) / HOUR_MS
+    return {
+        "projected_watts": (energy + grid * left) / (WINDOW_MS / HOUR_MS),
+        "subscribed_watts": 320_000.0,
+        "power_watts": grid,
+        "energy_wh": energy,
+        "since": start,
+        "until": start + WINDOW_MS,
+        "window_minutes": WINDOW_MS / 60_000,
     }
 
 
@@ -228,6 +245,7 @@ def demo_frame(time_ms: int) -> dict[str, Any]:
         "sinks": _sinks(load, pue),
         "load_watts": load,
         "intensity": {"operational": 554.24 * grid, "life_cycle": 619.71 * grid + 36 * renewable},
+        "demand": _demand(time_ms, supply["grid"]),
         "battery": {
             "stock_wh": stock,
             "capacity_wh": 1_000_000,

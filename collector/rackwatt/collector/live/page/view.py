@@ -16,6 +16,8 @@ INLET_SCALE: Final = (15.0, 32.0)
 """Degrees Celsius: the allowable range of class A1 equipment spans the colour scale."""
 INLET_RECOMMENDED: Final = (18.0, 27.0)
 """Degrees Celsius: outside the recommended range a rack is marked, whatever its colour."""
+CLOCK_LIMIT_SECONDS: Final = 60.0
+"""An agent whose clock is off by more has a wrong one: its readings are held."""
 
 
 def number_at(item: object, key: str) -> float | None:
@@ -100,6 +102,20 @@ def halls(racks: Sequence[Mapping[str, Any]], power_max: float) -> list[dict[str
     ]
 
 
+def _agent(agent: Mapping[str, Any]) -> dict[str, Any]:
+    offset = number_at(agent, "clock_offset_seconds") or 0.0
+    return {**agent, "clock_wrong": abs(offset) > CLOCK_LIMIT_SECONDS}
+
+
+def _demand(frame: Mapping[str, Any]) -> dict[str, Any]:
+    """How near the running window comes to what is subscribed."""
+    projected = number_at(frame.get("demand"), "projected_watts")
+    limit = number_at(frame.get("demand"), "subscribed_watts")
+    if projected is None or limit is None or limit <= 0:
+        return {"x": "0%", "width": "0.000%", "over": False}
+    return {"x": "0%", "width": _percent(projected / limit), "over": projected > limit}
+
+
 def derive(frame: Mapping[str, Any]) -> dict[str, Any]:
     """Return the ``view`` part that the templates and the scripts bind to.
 
@@ -132,9 +148,12 @@ def derive(frame: Mapping[str, Any]) -> dict[str, Any]:
         "rack_power_max_watts": power_max if powers else None,
         "inlet_min_celsius": INLET_SCALE[0],
         "inlet_max_celsius": INLET_SCALE[1],
+        "agents": [_agent(agent) for agent in agents],
         "agents_total": len(agents),
         "agents_online": sum(1 for agent in agents if agent.get("state") == "online"),
         "battery_level": {"x": "0%", "width": _percent(charge or 0.0)},
+        "demand": _demand(frame),
+        "held": (number_at(frame.get("quality"), "held_readings") or 0) > 0,
         "store": None if store_up is None else ("up" if store_up else "down"),
         "no_events": not items_at(frame, "events"),
     }

@@ -7,6 +7,7 @@ export const SOURCES = ["pv", "wind", "hydro", "battery", "genset", "grid", "unk
 const HEAT_LEVELS = 9;
 const INLET_SCALE = [15, 32];
 const INLET_RECOMMENDED = [18, 27];
+const CLOCK_LIMIT_SECONDS = 60;
 
 function numberAt(item, key) {
   const value = item?.[key];
@@ -86,6 +87,21 @@ function halls(racks, powerMax) {
   }));
 }
 
+function agentView(agent) {
+  const offset = numberAt(agent, "clock_offset_seconds") ?? 0;
+  return { ...agent, clock_wrong: Math.abs(offset) > CLOCK_LIMIT_SECONDS };
+}
+
+/** How near the running window comes to what is subscribed. */
+function demandView(frame) {
+  const projected = numberAt(frame.demand, "projected_watts");
+  const limit = numberAt(frame.demand, "subscribed_watts");
+  if (projected === null || limit === null || limit <= 0) {
+    return { x: "0%", width: "0.000%", over: false };
+  }
+  return { x: "0%", width: percent(projected / limit), over: projected > limit };
+}
+
 /** The `view` part that templates and scripts bind to. */
 export function derive(frame) {
   const racks = itemsAt(frame, "racks");
@@ -110,9 +126,12 @@ export function derive(frame) {
     rack_power_max_watts: powers.length ? powerMax : null,
     inlet_min_celsius: INLET_SCALE[0],
     inlet_max_celsius: INLET_SCALE[1],
+    agents: agents.map(agentView),
     agents_total: agents.length,
     agents_online: agents.filter((agent) => agent.state === "online").length,
     battery_level: { x: "0%", width: percent(numberAt(frame.battery, "state_of_charge") ?? 0) },
+    demand: demandView(frame),
+    held: (numberAt(frame.quality, "held_readings") ?? 0) > 0,
     store: storeUp === null ? null : storeUp ? "up" : "down",
     no_events: itemsAt(frame, "events").length === 0,
   };
