@@ -175,6 +175,27 @@ def test_a_jump_beyond_any_power_is_a_replaced_meter() -> None:
     assert [event.code for event in events] == ["swap"]
 
 
+@pytest.mark.parametrize("watts", [1.0, 2000.0])
+def test_a_gap_keeps_its_total_whatever_power_was_read_at_its_edges(watts: float) -> None:
+    """Panels in twilight before and after a day without readings: nothing says how much is much."""
+    edges = [*range(-60, 10, 10), *range(39_600, 39_670, 10)]
+    registers = readings({s: 1e6 if s < 39_600 else 51e6 for s in edges})
+    powers = readings(dict.fromkeys(edges, watts))
+    found, events = energies(minutes(660), MeterData(registers, powers))
+    assert fsum(energy.watt_hours or 0.0 for energy in found) == pytest.approx(50e6)
+    assert all(energy.shape_estimated for energy in found)
+    assert events == []
+
+
+def test_a_roll_over_within_a_gap() -> None:
+    spec = RegisterSpec(modulus_watt_hours=1e8)
+    registers = readings({0: 99_980_000.0, 10: 99_980_000.0, 39_600: 1_200_000.0})
+    powers = readings({0: 20.0, 10: 20.0, 39_600: 20.0})
+    found, events = steps(registers, spec, PowerCurve(powers, 10_000))
+    assert found[-1].watt_hours == 1_220_000.0
+    assert [event.code for event in events] == ["roll_over"]
+
+
 def test_without_a_register_power_is_an_estimate() -> None:
     powers = readings(dict.fromkeys(range(0, 70, 10), 3600.0))
     found, _ = energies([0, MINUTE, 2 * MINUTE], MeterData(powers=powers))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal
 
-from rackwatt.collector.accounting.power import PowerCurve, Reading
+from rackwatt.collector.accounting.power import MINIMUM_COVERAGE, PowerCurve, Reading
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
 
 DEFAULT_CADENCE_MS: Final = 10_000
@@ -110,14 +110,24 @@ def steps(
     """
     found: list[Step] = []
     events: list[RegisterEvent] = []
-    margin = 2 * spec.cadence_ms
     for before, after in pairwise(readings):
         energy: float | None = None
         code: Happening | None = "swap"
         if not swaps or not any(before.time_ms < swap <= after.time_ms for swap in swaps):
-            peak = power.peak(before.time_ms - margin, after.time_ms)
+            peak = _peak(before.time_ms, after.time_ms, spec, power)
             energy, code = advance(before, after, spec, peak)
         found.append(Step(before.time_ms, after.time_ms, energy))
         if code is not None:
             events.append(RegisterEvent(after.time_ms, code, before.value, after.value))
     return found, events
+
+
+def _peak(start_ms: int, end_ms: int, spec: RegisterSpec, power: PowerCurve) -> float | None:
+    """Return the greatest power around a step, ``None`` if it may have been greater unread.
+
+    At the edges of a gap panels may stand in twilight, and at noon in its middle.
+    """
+    margin, span = 2 * spec.cadence_ms, end_ms - start_ms
+    if span > margin and power.integral(start_ms, end_ms)[1] < MINIMUM_COVERAGE * span:
+        return None
+    return power.peak(start_ms - margin, end_ms)
