@@ -94,11 +94,15 @@ class Bases:
         """The one in force at the end."""
         return self.items[-1] if self.items else None
 
-    def older(self, today: Rules | None = None) -> Older | None:
+    def older(
+        self, today: Rules | None = None, start_ms: int = 0, end_ms: int = _EVER
+    ) -> Older | None:
         """Closed rows whose rules at their time are not today's; ``None`` if there are none.
 
         Args:
             today: Today's rules; absent: those of the last basis.
+            start_ms: Where to look from.
+            end_ms: Where to look until.
         """
         if today is None and self.last is not None:
             today = self.last.rules
@@ -106,7 +110,7 @@ class Bases:
             return None
         found: list[tuple[int, int, int]] = []
         ends = [*self._seqs[1:], _EVER]
-        for basis, end in zip(self.items, ends, strict=True):
+        for basis, end in zip(self.items, ends, strict=False):
             if basis.rules is None or basis.rules is today:
                 continue
             for low, high in spans_of_difference(basis.rules, today):
@@ -114,7 +118,7 @@ class Bases:
                     "SELECT count(*), min(start_ms), max(start_ms) FROM latest"
                     " WHERE kind = 'interval' AND start_ms >= ? AND start_ms < ?"
                     " AND seq >= ? AND seq < ?",
-                    (low, high, basis.seq, end),
+                    (max(low, start_ms), min(high, end_ms), basis.seq, end),
                 ).fetchone()
                 if count:
                     found.append((count, first, last))

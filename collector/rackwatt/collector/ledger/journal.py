@@ -306,6 +306,14 @@ class Journal:
             (start_ms, end_ms),
         )
 
+    def all_revisions(self) -> Iterator[LedgerRow]:
+        """All revisions of all intervals, interval by interval, oldest first."""
+        yield from self._rows(
+            "SELECT start_ms, revision, cause, row, seq, author FROM journal"
+            " WHERE kind = 'interval' ORDER BY start_ms, revision",
+            (),
+        )
+
     def revisions(self, start_ms: int) -> list[LedgerRow]:
         """All revisions of one interval, oldest first."""
         return list(
@@ -324,7 +332,8 @@ class Journal:
         """The latest rows of a kind in a half-open span, unread, by their start."""
         rows = self._db.execute(
             "SELECT l.start_ms, l.revision, j.row, l.seq FROM latest AS l"
-            " JOIN journal AS j USING (seq) WHERE l.kind = ? AND l.start_ms >= ? AND l.start_ms < ? ORDER BY l.start_ms",
+            " JOIN journal AS j USING (seq)"
+            " WHERE l.kind = ? AND l.start_ms >= ? AND l.start_ms < ? ORDER BY l.start_ms",
             (kind, start_ms, end_ms),
         )
         return {start: Shown(*shown) for start, *shown in rows}

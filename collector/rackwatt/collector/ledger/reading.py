@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 from zoneinfo import ZoneInfo
 
+from rackwatt.collector.ledger.bases import Bases
 from rackwatt.collector.ledger.by_meter import TOPOLOGY
 from rackwatt.collector.ledger.chain import Act, Entry
 from rackwatt.collector.ledger.dirty import Dirty
@@ -132,6 +133,10 @@ class Books:
             " WHERE time_ms >= ? AND time_ms < ? ORDER BY time_ms, device, field",
             (start_ms, end_ms),
         ).fetchall()
+
+    def bases(self) -> Bases:
+        """By what rows were booked, oldest first."""
+        return Bases(self._db)
 
     def head(self) -> str:
         """The hash of the last journal entry."""

@@ -3,15 +3,16 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 from rackwatt.collector.accounting.battery import BatteryParameters
 from rackwatt.collector.accounting.power import Reading
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
-from rackwatt.collector.ledger.chain import canonical
+from rackwatt.collector.ledger.bases import Bases
 from rackwatt.collector.ledger.children import Children
 from rackwatt.collector.ledger.compaction import DELETED
 from rackwatt.collector.ledger.inputs import Inputs
@@ -39,24 +40,91 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One revision, booked again.
+
+    Attributes:
+        row: As it is.
+        latest: Whether readers get it.
+        names: What comes out otherwise; ``None`` where it was not booked: it waits, or nothing
+            says by what.
+        by_basis: Whether the journal says by what it was booked.
+    """
+
+    row: LedgerRow
+    latest: bool
+    names: list[str] | None
+    by_basis: bool
+
+
 class RowReplay:
-    """Books each latest row again from its own booking and the battery before it."""
+    """Books each revision again: its own booking, the battery before it, the basis in force.
 
-    def __init__(self, connection: sqlite3.Connection, rules: Rules) -> None:
+    The battery before a revision is what the interval before it said at its place in the chain;
+    before the latest one also what it says now.
+
+    Args:
+        connection: The ledger's.
+        bases: Of its journal.
+        guesses: Rules for rows that are older than the first basis: one of them must fit. Of such
+            rows only the latest revisions are booked.
+        waiting: Starts of intervals that wait to be booked again; their latest row is passed over.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        bases: Bases,
+        guesses: Sequence[Rules],
+        waiting: Collection[int],
+    ) -> None:
         self._journal = Journal(connection)
-        self._meta = Meta(connection)
-        self._rules = rules
+        self._bases = bases
+        self._guesses = guesses
+        self._waiting = waiting
 
-    def rows(self) -> Iterator[tuple[LedgerRow, str]]:
-        """Every latest row with what it should be."""
-        state = None
-        end = None
-        for row in self._journal.latest(0, 2**62):
-            if state is None or row.start_ms != end:
-                state = self._rules.opening(self._meta.get(FIRST) or row.start_ms)
-            text, _ = self._rules.row(row.start_ms, row.booking, state)
-            yield row, text
-            state, end = row.battery, row.end_ms
+    def rows(self) -> Iterator[Replayed]:
+        """Every revision, with what it should be otherwise."""
+        before: list[LedgerRow] = []
+        for start, group in groupby(self._journal.all_revisions(), key=lambda row: row.start_ms):
+            revisions = list(group)
+            if before and before[-1].end_ms != start:
+                before = []
+            for row in revisions:
+                latest = row is revisions[-1]
+                basis = self._bases.at(row.seq)
+                names = None
+                if latest and start in self._waiting:
+                    pass
+                elif basis is not None and basis.rules is not None:
+                    names = self._by(basis.rules, row, before, latest)
+                elif basis is None and latest and self._guesses:
+                    names = self._guessed(row, before)
+                yield Replayed(row, latest, names, basis is not None)
+            before = revisions
+
+    def _by(
+        self, rules: Rules, row: LedgerRow, before: Sequence[LedgerRow], latest: bool
+    ) -> list[str]:
+        entering = next((one for one in reversed(before) if one.seq < row.seq), None)
+        names = self._differing(rules, row, entering)
+        if names or not latest or not before or entering is before[-1]:
+            return names
+        if entering is not None and entering.data["battery"] == before[-1].data["battery"]:
+            return names
+        return self._differing(rules, row, before[-1])
+
+    def _guessed(self, row: LedgerRow, before: Sequence[LedgerRow]) -> list[str]:
+        entering = before[-1] if before else None
+        found = (self._differing(rules, row, entering) for rules in self._guesses)
+        return min(found, key=len)
+
+    def _differing(self, rules: Rules, row: LedgerRow, entering: LedgerRow | None) -> list[str]:
+        # Where nothing was booked before it, the books began with it.
+        state = rules.opening(row.start_ms) if entering is None else entering.battery
+        text, _ = rules.row(row.start_ms, row.booking, state)
+        return [] if text == row.text else differing(row.text, text)
 
 
 class _Watched(Inputs):
@@ -71,43 +139,84 @@ class _Watched(Inputs):
 
 
 class InputReplay:
-    """Makes bookings again from inputs, where these are kept whole."""
+    """Makes bookings again from inputs, where these are kept whole.
+
+    Args:
+        connection: The ledger's.
+        site: What its meters mean.
+        bases: Of its journal: a measured stock rests on the capacity in force.
+        battery: The battery of rows that are older than the first basis.
+    """
 
     def __init__(
-        self, connection: sqlite3.Connection, site: SiteBooks, battery: BatteryParameters
+        self,
+        connection: sqlite3.Connection,
+        site: SiteBooks,
+        bases: Bases,
+        battery: BatteryParameters,
     ) -> None:
-        self._journal = Journal(connection)
+        self._bases = bases
+        self._battery = battery
+        self._hour: list[LedgerRow] = []
         self._meta = Meta(connection)
         self._inputs = _Watched(connection, partial(cadence_ms, site), Children(site))
-        self._metered = Metered(site, self._inputs, battery)
+        self._site = site
+        self._metered: dict[BatteryParameters, Metered] = {}
         self._too_late = [
             (act.seq, int(act.data["start_ms"]), int(act.data["end_ms"]))
-            for act in self._journal.acts(LATE_AFTER_FINAL)
+            for act in Journal(connection).acts(LATE_AFTER_FINAL)
         ]
 
-    def compared(self) -> Iterator[tuple[LedgerRow, list[str]]]:
-        """Every row whose inputs are kept, with what they say otherwise."""
+    def compared(self, row: LedgerRow | None) -> list[tuple[LedgerRow, list[str]]]:
+        """Take the next latest row; return what inputs say of the hour before, once it is whole.
+
+        Args:
+            row: In order of time; ``None`` after the last one.
+
+        Returns:
+            Rows whose inputs are kept, with the parts of which these say something else.
+        """
+        hour = None if row is None else row.start_ms // HOUR_MS
+        if self._hour and self._hour[0].start_ms // HOUR_MS == hour and row is not None:
+            self._hour.append(row)
+            return []
+        stored, self._hour = self._hour, [] if row is None else [row]
         first, closed = self._meta.get(FIRST), self._meta.get(CLOSED)
-        if first is None or closed is None:
-            return
+        if not stored or first is None or closed is None:
+            return []
         begin = max(first, self._meta.get(COMPACTED) or 0)
-        gone = self._meta.get(DELETED) or 0
-        for hour in range(begin // HOUR_MS * HOUR_MS, closed, HOUR_MS):
-            stored = list(self._journal.latest(max(hour, begin), hour + HOUR_MS))
-            if not stored:
-                continue
-            through = min(hour + HOUR_MS, closed)
-            low = hour if through == hour + HOUR_MS else stored[0].start_ms
-            boundaries = list(range(low, through + 1, INTERVAL_MS))
-            self._inputs.lowest = 2**62
-            found, _ = self._metered.bookings(boundaries)
-            if self._inputs.lowest < gone:
-                # A gap that begins where inputs are compacted: its shape cannot be made again.
-                continue
-            again = {at: b for (at, _), b in zip(pairwise(boundaries), found, strict=True)}
-            for row in stored:
-                if not self._came_too_late(row):
-                    yield row, _otherwise(row, again[row.start_ms])
+        kept = [one for one in stored if begin <= one.start_ms < closed]
+        return self._of_hour(kept, closed) if kept else []
+
+    def _of_hour(self, stored: list[LedgerRow], closed: int) -> list[tuple[LedgerRow, list[str]]]:
+        hour = stored[0].start_ms // HOUR_MS * HOUR_MS
+        through = min(hour + HOUR_MS, closed)
+        low = hour if through == hour + HOUR_MS else stored[0].start_ms
+        boundaries = list(range(low, through + 1, INTERVAL_MS))
+        self._inputs.lowest = 2**62
+        batteries = [self._battery_of(row) for row in stored]
+        again = {one: self._bookings(one, boundaries) for one in set(batteries)}
+        if self._inputs.lowest < (self._meta.get(DELETED) or 0):
+            # A gap that begins where inputs are compacted: its shape cannot be made again.
+            return []
+        return [
+            (row, _otherwise(row, again[battery][row.start_ms]))
+            for row, battery in zip(stored, batteries, strict=True)
+            if not self._came_too_late(row)
+        ]
+
+    def _battery_of(self, row: LedgerRow) -> BatteryParameters:
+        basis = self._bases.at(row.seq)
+        return self._battery if basis is None or basis.rules is None else basis.rules.battery
+
+    def _bookings(
+        self, battery: BatteryParameters, boundaries: Sequence[int]
+    ) -> Mapping[int, Booking]:
+        metered = self._metered.get(battery)
+        if metered is None:
+            metered = self._metered[battery] = Metered(self._site, self._inputs, battery)
+        found, _ = metered.bookings(boundaries)
+        return {at: one for (at, _), one in zip(pairwise(boundaries), found, strict=True)}
 
     def _came_too_late(self, row: LedgerRow) -> bool:
         return any(
@@ -120,6 +229,6 @@ def _otherwise(row: LedgerRow, booking: Booking) -> list[str]:
     found: list[str] = []
     if row.booking.nodes != booking.nodes:
         found.append("buses")
-    again = json.loads(canonical(booked_part(booking)))
+    again = booked_part(booking)
     stored = {name: row.data[name] for name in again if name in row.data}
     return sorted([*found, *(name for name, value in stored.items() if value != again[name])])

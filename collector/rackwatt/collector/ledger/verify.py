@@ -7,7 +7,9 @@ What is looked at, and what each part needs:
   latest ones (needs the file alone);
 - anchors: every hash that was written down outside is in the chain (needs the anchor file: a chain
   that was rebuilt from its beginning is sound by itself);
-- rows: each latest row again from its own booking and the battery before it (needs the site);
+- rows: each revision again from its own booking, the battery before it and the basis that was in
+  force at its place in the chain (needs the file alone; rows of before the first basis, as earlier
+  releases wrote them, need the site);
 - bookings: again from the inputs, where these are kept whole (needs the site);
 - attribution: the parts of each level add up to the whole, and (needs the site) meters to the
   flows that are booked.
@@ -18,7 +20,7 @@ came too late, until somebody restates them.
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -27,12 +29,13 @@ from rackwatt.collector.accounting.battery import BatteryParameters
 from rackwatt.collector.accounting.factors import SiteFactors
 from rackwatt.collector.accounting.vocabulary import total
 from rackwatt.collector.ledger.anchors import Anchor, read_anchors
+from rackwatt.collector.ledger.bases import Bases, Older
 from rackwatt.collector.ledger.by_meter import TOPOLOGY, MeterTerms, unequal
-from rackwatt.collector.ledger.chain import ATTRIBUTION, GENESIS, INTERVAL, entry_hash
+from rackwatt.collector.ledger.chain import ACT, ATTRIBUTION, GENESIS, INTERVAL, entry_hash
 from rackwatt.collector.ledger.dirty import QUARTER_MS
 from rackwatt.collector.ledger.journal import Journal, LedgerRow
 from rackwatt.collector.ledger.reading import LedgerReader
-from rackwatt.collector.ledger.replay import InputReplay, RowReplay, differing
+from rackwatt.collector.ledger.replay import InputReplay, RowReplay
 from rackwatt.collector.ledger.rules import Rules
 from rackwatt.collector.ledger.sites import SiteBooks
 from rackwatt.wire.database import connect
@@ -67,15 +70,26 @@ class Verification:
     Attributes:
         entries: Entries of the chain.
         anchored: Anchors that were looked for.
-        recomputed: Rows that were booked again from their own booking.
+        recomputed: Latest rows that were booked again from their own booking.
+        superseded: Earlier revisions that were.
+        guessed: How many of the latest rows the journal has no basis for: the site's rules were
+            used, or those of the first basis.
+        skipped: Latest rows that could not be booked again: nothing says by what they were booked.
         from_inputs: Rows whose booking was made again from inputs.
+        bases: How many bases there are.
+        older: Closed rows whose rules are not today's.
         findings: What is wrong; none in a sound ledger.
     """
 
     entries: int = 0
     anchored: int = 0
     recomputed: int = 0
+    superseded: int = 0
+    guessed: int = 0
+    skipped: int = 0
     from_inputs: int = 0
+    bases: int = 0
+    older: Older | None = None
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -97,6 +111,7 @@ def verify(
     factors: SiteFactors | None = None,
     battery: BatteryParameters | None = None,
     initial_watt_hours: float = 0.0,
+    files: Mapping[str, str] | None = None,
 ) -> Verification:
     """Verify a ledger, also while an accountant writes to it.
 
@@ -104,9 +119,10 @@ def verify(
         path: The file.
         anchor: An anchor file that was kept outside.
         site: The site, to make bookings again from inputs.
-        factors: Its factors, to book rows again. Without them only chain and sums are looked at.
+        factors: Its factors today: for rows that are older than the first basis.
         battery: How its battery is booked.
         initial_watt_hours: Its battery's first stock.
+        files: SHA-256 of the site's files, by name.
 
     Raises:
         BadAnchors: The anchor file does not read as one.
@@ -124,11 +140,16 @@ def verify(
         _chain(connection, anchors, result)
         _revisions(connection, result)
         _attribution(connection, site, result)
+        bases = Bases(connection)
+        today = None
         if factors is not None:
-            rules = Rules(factors, battery or BatteryParameters(), initial_watt_hours)
-            _rows(connection, rules, result)
-            if site is not None:
-                _bookings(connection, site, rules, result)
+            today = Rules(factors, battery or BatteryParameters(), initial_watt_hours)
+        guesses = _bases(bases, today, result)
+        inputs = None
+        if site is not None and guesses:
+            replay = InputReplay(connection, site, bases, battery or guesses[0].battery)
+            inputs = _FromInputs(replay, bases, files or {}, result)
+        _rows(connection, bases, guesses, inputs, result)
         connection.execute("ROLLBACK")
     finally:
         connection.close()
@@ -189,34 +210,79 @@ def _revisions(db: sqlite3.Connection, result: Verification) -> None:
         result.find(seq, kind, start, "readers are referred to it, but it is not in the journal")
 
 
-def _waiting(db: sqlite3.Connection) -> set[int]:
-    return {row[0] for row in db.execute("SELECT start_ms FROM dirty")}
+def _bases(bases: Bases, today: Rules | None, result: Verification) -> list[Rules]:
+    """Look at the bases; return by what rows without one may have been booked."""
+    result.bases = len(bases.items)
+    for basis in bases.items:
+        if basis.rules is None:
+            said = f"rows cannot be booked again by this basis: {basis.wrong}"
+            result.find(basis.seq, ACT, basis.time_ms, said)
+    result.older = bases.older(today)
+    first = bases.items[0].rules if bases.items else None
+    return [rules for rules in (today, first) if rules is not None]
 
 
-def _rows(db: sqlite3.Connection, rules: Rules, result: Verification) -> None:
-    """Book every latest row again from what it was booked from and the battery before it."""
-    replay = RowReplay(db, rules)
-    waiting = _waiting(db)
-    for row, text in replay.rows():
-        if row.start_ms in waiting:
+def _rows(
+    db: sqlite3.Connection,
+    bases: Bases,
+    guesses: Sequence[Rules],
+    inputs: "_FromInputs | None",
+    result: Verification,
+) -> None:
+    """Book every revision again by what was in force where it stands."""
+    waiting = {row[0] for row in db.execute("SELECT start_ms FROM dirty")}
+    for again in RowReplay(db, bases, guesses, waiting).rows():
+        row = again.row
+        if inputs is not None and again.latest:
+            inputs.take(row, waiting)
+        if again.names is None:
+            result.skipped += again.latest and row.start_ms not in waiting
             continue
-        result.recomputed += 1
-        if text != row.text and (names := differing(row.text, text)):
-            said = f"booked again it differs in: {', '.join(names)}"
+        result.recomputed += again.latest
+        result.superseded += not again.latest
+        result.guessed += not again.by_basis
+        if again.names:
+            said = f"booked again it differs in: {', '.join(again.names)}"
+            if not again.by_basis:
+                said += "; the journal has no basis for it: is this the site file of its time?"
             result.find(row.seq, INTERVAL, row.start_ms, said)
+    if inputs is not None:
+        inputs.take(None, waiting)
 
 
-def _bookings(db: sqlite3.Connection, site: SiteBooks, rules: Rules, result: Verification) -> None:
-    """Make the bookings again whose inputs are kept, and compare what was metered."""
-    replay = InputReplay(db, site, rules.battery)
-    waiting = _waiting(db)
-    for row, names in replay.compared():
-        if row.start_ms in waiting:
-            continue
-        result.from_inputs += 1
-        if names:
-            said = f"its inputs say otherwise in: {', '.join(names)}"
-            result.find(row.seq, INTERVAL, row.start_ms, said)
+class _FromInputs:
+    """Compares bookings with what inputs say, where these are kept."""
+
+    def __init__(
+        self, replay: InputReplay, bases: Bases, files: Mapping[str, str], result: Verification
+    ) -> None:
+        self._replay = replay
+        self._bases = bases
+        self._files = files
+        self._result = result
+
+    def take(self, latest: LedgerRow | None, waiting: Collection[int]) -> None:
+        """Take the next row, ``None`` after the last one."""
+        for row, names in self._replay.compared(latest):
+            if row.start_ms in waiting:
+                continue
+            self._result.from_inputs += 1
+            if names:
+                said = f"its inputs say otherwise in: {', '.join(names)}{self._hint(row.seq)}"
+                self._result.find(row.seq, INTERVAL, row.start_ms, said)
+
+    def _hint(self, seq: int) -> str:
+        """What to do if a row's basis had other files than those that were named."""
+        basis = self._bases.at(seq)
+        there = {} if basis is None else basis.words.get("files", {})
+        names = [name for name, digest in there.items() if self._files.get(name) != digest]
+        if not self._files or not names:
+            return ""
+        name = min(names)
+        return (
+            f"; but it was booked by another {name} (SHA-256 {there[name][:12]}...): "
+            "name the site file of its time"
+        )
 
 
 def _attribution(db: sqlite3.Connection, site: SiteBooks | None, result: Verification) -> None:

@@ -2,6 +2,7 @@
 """`rackwatt ledger`: one module per command or family of commands; each adds itself to the app."""
 
 from rackwatt.collector.ledger.commands import (
+    basis,
     certificates,
     decisions,
     importing,
@@ -12,6 +13,7 @@ from rackwatt.collector.ledger.commands import (
 from rackwatt.collector.ledger.commands.app import ledger_app
 
 __all__ = [
+    "basis",
     "certificates",
     "decisions",
     "importing",

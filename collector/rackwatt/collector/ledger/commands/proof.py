@@ -10,6 +10,7 @@ from rich.text import Text
 from rackwatt.collector.helptext import more
 from rackwatt.collector.ledger.anchors import BadAnchors, anchor_of, write_anchor
 from rackwatt.collector.ledger.commands.app import ledger_app
+from rackwatt.collector.ledger.commands.basis import older_line
 from rackwatt.collector.ledger.commands.forms import write_json
 from rackwatt.collector.ledger.commands.options import (
     DATA,
@@ -56,10 +57,11 @@ def verify_command(
 ) -> None:
     """Prove the books: chain, revisions, every row booked again, sums of the attribution.
 
-    Follows the hash of every entry, books each row again from what it was booked from and the
-    battery before it, and makes the bookings again from readings where these are kept (35
-    days). A chain that somebody rebuilt from its beginning is sound by itself: only hashes that
-    were kept outside show that, so give them with --anchor. Reads only: the accountant may run.
+    Follows the hash of every entry, books each revision again from what it was booked from, the
+    battery before it and the basis that the journal has for it ('rackwatt ledger basis'), and
+    with the site file makes bookings again from readings where these are kept (35 days). A chain
+    that somebody rebuilt from its beginning is sound by itself: only hashes that were kept
+    outside show that, so give them with --anchor. Reads only: the accountant may run.
     """
     path = ledger_file(data)
     loaded = find_site(site, data)
@@ -90,16 +92,14 @@ def _verified(path: Path, anchor: Path | None, site: Site | None) -> Verificatio
         factors=site_factors(site),
         battery=battery_parameters(site),
         initial_watt_hours=initial_stock(site),
+        files=site.files,
     )
 
 
 def _show(found: Verification, anchor: Path | None, site: Site | None) -> None:
     out = console()
     out.print(f"chain       {found.entries} entries, each hash and its place")
-    if site is None:
-        out.print("rows        not booked again: name the site file with --site")
-    else:
-        out.print(f"rows        {found.recomputed} booked again, {found.from_inputs} from readings")
+    _show_rows(found, site)
     if anchor is None:
         out.print("anchors     none given: --anchor proves that the chain was not rebuilt")
     else:
@@ -116,6 +116,28 @@ def _show(found: Verification, anchor: Path | None, site: Site | None) -> None:
     out.print(Text(f"{count}{more_there} finding{'s' * (count != 1)}", style="bold red"))
 
 
+def _show_rows(found: Verification, site: Site | None) -> None:
+    out = console()
+    readings = f"{found.from_inputs} from readings"
+    if site is None:
+        readings = "none from readings: that needs --site"
+    earlier = f" and {found.superseded} earlier revisions" if found.superseded else ""
+    out.print(f"rows        {found.recomputed} booked again{earlier}, {readings}")
+    if found.skipped:
+        out.print(
+            f"            {found.skipped} not booked again: the journal has no basis for them"
+        )
+        if site is None:
+            out.print("            name the site file of their time with --site")
+    if found.guessed:
+        by = "the site file" if site is not None else "the first basis"
+        out.print(f"            {found.guessed} older than the journal's first basis: by {by}")
+    if found.bases:
+        out.print(f"bases       {found.bases}: 'rackwatt ledger basis' lists them")
+    if found.older is not None:
+        out.print(Text(older_line(found.older), style="yellow"))
+
+
 def _line(finding: Finding) -> str:
     entry = "no entry" if finding.seq is None else f"entry {finding.seq}"
     what = _WHAT.get(finding.kind, finding.kind)
@@ -127,7 +149,12 @@ def _document(found: Verification, anchor: Path | None, site: Site | None) -> di
     return {
         "sound": found.sound,
         "entries": found.entries,
-        "rows_recomputed": None if site is None else found.recomputed,
+        "rows_recomputed": found.recomputed,
+        "revisions_recomputed": found.superseded,
+        "rows_without_basis": found.guessed + found.skipped,
+        "rows_skipped": found.skipped,
+        "bases": found.bases,
+        "rows_of_older_basis": 0 if found.older is None else found.older.rows,
         "bookings_from_readings": None if site is None else found.from_inputs,
         "anchors": None if anchor is None else found.anchored,
         "findings": [

@@ -19,6 +19,7 @@ from rackwatt.collector.accounting.vocabulary import HOUR_MS
 from rackwatt.collector.helptext import more
 from rackwatt.collector.ledger.by_meter import MeterSums, MeterTerms, meter_sums
 from rackwatt.collector.ledger.commands.app import ledger_app
+from rackwatt.collector.ledger.commands.basis import older_line, rules_today
 from rackwatt.collector.ledger.commands.devices import Devices
 from rackwatt.collector.ledger.commands.figures import Line, as_dict, in_spans, lines
 from rackwatt.collector.ledger.commands.forms import write_csv, write_json
@@ -141,6 +142,9 @@ def show_command(
             _write(found, asked, form, partial(member_table, level.value, zone))
         else:
             _write_site(list(_site_lines(reader, asked)), asked, form)
+        older = reader.bases().older(rules_today(known), low, high)
+        if older is not None and not (as_json or as_csv):
+            console(err=True).print(older_line(older), style="dim", soft_wrap=True)
 
 
 def _level(text: str) -> Level:
