@@ -315,15 +315,6 @@ def test_flags_and_restatements_are_counted() -> None:
 # -- what outsiders tell -------------------------------------------------------------------------
 
 
-def test_water_and_heat_of_a_period() -> None:
-    history = History()
-    hour(history, 1000.0, cooling=200.0)
-    found = period(history.rows, RULES, Outside(water_liters=0.5, reused_watt_hours=120.0))
-    assert found.wue.value == pytest.approx(0.5)
-    assert found.erf.value == pytest.approx(0.1)
-    assert period(history.rows, RULES).wue.value is None
-
-
 def test_scope_1_is_what_the_genset_burnt() -> None:
     history = History()
     history.book({"grid": 0.0, "genset": 100.0}, {"it": 100.0})
