@@ -259,3 +259,30 @@ def test_a_stale_stock_is_anchored_to_the_state_of_charge(book: Ledger) -> None:
     assert data(book, 2)["measured_stock"] == 250.0
     assert not data(book, 2)["battery"]["stale"]
     assert fsum(data(book, 2)["battery"]["stock"].values()) == pytest.approx(250.0)
+
+
+def test_a_stock_that_nobody_declared_is_initial_once_it_is_measured(book: Ledger) -> None:
+    """It is no change and no loss, of unknown origin, and has the grid's factors."""
+    book.apply(hour_of(range(0, 160, 10)), 1)
+    # The first minute stores 4.5 Wh.
+    book.apply([record("b", 58, state_of_charge_ratio=0.5045)], 2)
+    book.close_intervals(BEGIN + 150_000)
+    row = data(book)
+    assert row["flags"] == ["initial_stock"]
+    assert row["stock_change"] == pytest.approx(4.5)
+    assert row["boundary"] == pytest.approx(25.0 - 4.5)
+    assert row["battery"]["stock"]["unknown"] == pytest.approx(500.0)
+    assert row["battery"]["stock"]["pv"] == pytest.approx(1.5)
+    grid = row["grid_factors"]["direct"]
+    # Of the 5 Wh that were charged two thirds came from the grid.
+    assert row["battery"]["carbon"]["operational"] == pytest.approx((0.5 + 0.01 / 3) * grid)
+    assert "initial_stock" not in data(book, 1)["flags"]
+
+
+def test_a_declared_stock_is_flagged_where_the_books_begin() -> None:
+    book = ledger(initial=300.0)
+    book.apply(hour_of(range(0, 160, 10)), 1)
+    book.close_intervals(BEGIN + 150_000)
+    assert data(book)["flags"] == ["initial_stock"]
+    assert data(book, 1)["flags"] == []
+    book.close()

@@ -101,7 +101,8 @@ def account_network(
     moved = _stock_change(site, parameters)
     if measured_stock is not None:
         battery, drift = reanchor(battery, measured_stock)
-        moved = None if moved is None else moved - drift
+        # What flowed while nobody knew it is no change of this interval.
+        moved = moved if moved is None or into.state.stale else moved - drift
     booked = _Booked(site, buses, out, into, battery, moved)
     books = _site_books(site, buses)
     _judge(books, residual_uncertainty, flags)
@@ -136,7 +137,7 @@ def _told(
         battery=battery,
         stock_change=moved,
         beyond=out.beyond,
-        losses=_summed(out.losses, into.losses),
+        losses=_losses(out, into, battery),
         charged=NO_MASSES if site.charge is None else into.carbon,
         discharged=NO_MASSES if site.discharge is None else out.carbon,
         completeness=completeness,
@@ -260,5 +261,10 @@ def _account(bus: Bus) -> BusAccount:
     )
 
 
-def _summed(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
-    return {origin: one[origin] + other[origin] for origin in ORIGINS}
+def _losses(out: Movement, into: Movement, battery: BatteryState) -> dict[str, float]:
+    """What was lost on both ways, and what re-anchoring took off, by origin."""
+    lost = {origin: out.losses[origin] + into.losses[origin] for origin in ORIGINS}
+    if battery is into.state:
+        return lost
+    before, after = into.state.stock, battery.stock
+    return {origin: lost[origin] + (before[origin] - after[origin]) for origin in ORIGINS}

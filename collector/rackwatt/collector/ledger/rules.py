@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """What turns a booking into a row: factors, the battery, and the rule of its re-anchoring."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rackwatt.collector.accounting.battery import BatteryParameters, BatteryState, initial
 from rackwatt.collector.accounting.factors import SiteFactors
 from rackwatt.collector.accounting.flows import ONE_BUS
 from rackwatt.collector.accounting.interval import account_network
-from rackwatt.collector.accounting.vocabulary import DAY_MS
+from rackwatt.collector.accounting.masses import plus
+from rackwatt.collector.accounting.vocabulary import DAY_MS, SERIES
 from rackwatt.collector.ledger.chain import canonical
 from rackwatt.collector.ledger.journal import Booking, row_of
 from rackwatt.collector.ledger.records import INTERVAL_MS
 
-REANCHORING: Final = 1
+REANCHORING: Final = 2
 """Version of the rule by which a measured stock counts; see :meth:`Rules.row`."""
+
+INITIAL_STOCK: Final = "initial_stock"
+"""Flag: the battery begins with a stock of which nobody knows the origin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,10 @@ class Rules:
     def row(self, start: int, booking: Booking, state: BatteryState) -> tuple[str, BatteryState]:
         """Book an interval: its row as canonical JSON, and the battery at its end."""
         end = start + INTERVAL_MS
+        first = self.initial_watt_hours > 0.0 and state == self.opening(start)
+        if booking.measured_stock and not any(state.stock.values()):
+            state = self._found(start, booking, booking.measured_stock, state)
+            first = any(state.stock.values())
         # The stock is trusted between midnights (UTC), unless a flow of it was unknown.
         anchor = booking.measured_stock if state.stale or end % DAY_MS == 0 else None
         result = account_network(
@@ -49,4 +57,20 @@ class Rules:
             measured_stock=anchor,
             residual_uncertainty=booking.residual_uncertainty,
         )
+        if first:
+            result = result._replace(flags=tuple(sorted((*result.flags, INITIAL_STOCK))))
         return canonical(row_of(booking, result)), result.battery
+
+    def _found(
+        self, start: int, booking: Booking, measured: float, state: BatteryState
+    ) -> BatteryState:
+        """Return what an empty stock held before an interval at whose end it is measured.
+
+        Nobody knew of it: it is an initial stock, and neither a change nor a drift.
+        """
+        charged = (booking.flows.charge or 0.0) * self.battery.charge_efficiency
+        drawn = (booking.flows.discharge or 0.0) / self.battery.discharge_efficiency
+        held = max(measured - charged + drawn, 0.0)
+        found = initial(held, self.factors.at(start).initial)
+        carbon = {series: plus(state.carbon[series], found.carbon[series]) for series in SERIES}
+        return replace(found, carbon=carbon, stale=state.stale)
