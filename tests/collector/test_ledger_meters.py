@@ -7,7 +7,9 @@ from math import fsum
 import pytest
 from collector.books import BEGIN, HOUR, MINUTE, Meter, Site, data, hour_of, ledger, record, rows
 
+from rackwatt.collector.accounting.period import Rules, period
 from rackwatt.collector.ledger import InputRecord
+from rackwatt.collector.ledger.view import booked
 from rackwatt.wire.inventory import InventoryItem, Register
 
 COARSE = Register(resolution_watt_hours=100.0)
@@ -38,6 +40,7 @@ def test_a_coarse_register_gives_the_hour_its_sum() -> None:
     done = book.close_intervals(BEGIN + HOUR + 30_000)
     assert done.restated == 0
     assert book.restatements() == 0
+    assert period([booked(row) for row in book.rows(BEGIN, BEGIN + HOUR)], Rules()).restated == 0
     hour = [row.data["it"] for row in book.rows(BEGIN, BEGIN + HOUR)]
     assert fsum(hour) == pytest.approx(5000.0)
     assert book.revisions(BEGIN + 5 * MINUTE)[-1].cause == "hour_closed"
@@ -52,6 +55,7 @@ def test_a_resolution_that_comes_late_restates_what_it_concerns() -> None:
     book.inventory([item], BEGIN + 390_000)
     assert book.close_intervals(BEGIN + 390_000).restated == 6
     assert data(book, 2)["it"] == pytest.approx(85.0)
+    assert period([booked(row) for row in book.rows(BEGIN, BEGIN + HOUR)], Rules()).restated == 6
     book.close()
 
 

@@ -111,7 +111,7 @@ class Sums:
             interval.completeness * ms for interval, ms in zip(intervals, lengths, strict=True)
         )
         self.count += len(intervals)
-        self.restated += sum(interval.revision > 1 for interval in intervals)
+        self.restated += sum(interval.restated for interval in intervals)
         self.milliseconds += sum(lengths)
         self.first_ms = _least(self.first_ms, min(i.start_ms for i in intervals))
         self.last_ms = _most(self.last_ms, max(i.end_ms for i in intervals))

@@ -16,7 +16,8 @@ class BookedInterval:
     Attributes:
         start_ms: Its first instant, ms since 1970 UTC.
         end_ms: The first instant after it.
-        revision: Of the row; above 1 it was restated.
+        revision: Of the row.
+        restated: It was booked again, and that was not foreseen.
         sources: ``pv``, ``wind``, ``hydro``, ``grid`` (import), ``genset``; a missing key = no such
             flow.
         sinks: ``it``, ``cooling``, ``losses``, ``other``, ``campus``, ``export``.
@@ -54,6 +55,7 @@ class BookedInterval:
     start_ms: int
     end_ms: int
     revision: int = 1
+    restated: bool = False
     sources: Mapping[str, float | None] = field(default_factory=dict)
     sinks: Mapping[str, float | None] = field(default_factory=dict)
     charge: float | None = 0.0

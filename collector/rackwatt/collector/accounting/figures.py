@@ -76,7 +76,7 @@ class PeriodFigures:
         start_ms: Where the period begins, ms since 1970 UTC.
         end_ms: Where it ends.
         intervals: How many intervals it holds.
-        restated: How many of them are in a later revision than their first.
+        restated: How many of them were booked again; that an hour closes is foreseen.
         completeness: Known part of the flows, 0..1; what was never booked counts as unknown.
         flags: In how many intervals each flag stands.
         sources: By name: what its meters say.

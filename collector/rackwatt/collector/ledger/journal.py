@@ -20,6 +20,7 @@ from rackwatt.collector.ledger.chain import (
     canonical,
     entry_hash,
 )
+from rackwatt.collector.ledger.dirty import HOUR
 from rackwatt.collector.ledger.records import INTERVAL_MS
 
 WATER_LITERS: Final = "water_liters"
@@ -84,6 +85,11 @@ class LedgerRow:
     def end_ms(self) -> int:
         """End of the interval."""
         return self.start_ms + INTERVAL_MS
+
+    @property
+    def restated(self) -> bool:
+        """It was booked again for another reason than that its hour closed, which is foreseen."""
+        return self.revision > (2 if self.cause == HOUR else 1)
 
     @property
     def battery(self) -> BatteryState:

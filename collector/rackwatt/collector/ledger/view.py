@@ -29,6 +29,7 @@ def booked(row: LedgerRow) -> BookedInterval:
         start_ms=row.start_ms,
         end_ms=row.end_ms,
         revision=row.revision,
+        restated=row.restated,
         sources={name: _lifted(value) for name, value in data["sources"].items()},
         sinks=data["sinks"],
         charge=_lifted(data["charge"]),
