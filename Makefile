@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 PORT ?= 8400
 DATA ?= data
 ARGS ?=
+WORKERS ?= 3
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,9 +18,7 @@ run: $(VENV)/.ready ## Start everything on this machine and print the page's add
 	@exec $(BIN)/rackwatt up --data $(DATA) --port $(PORT) $(ARGS)
 
 test: $(VENV)/.ready assets servers ## Run all tests, with real servers
-	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(ARGS)
-	@$(BIN)/coverage combine -q 2>/dev/null || true
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report --include='*/accounting/*' --skip-covered --fail-under=95
 
 check: $(VENV)/.ready ## Format, lint, types, structure, generated files: exactly what CI checks

@@ -122,7 +122,10 @@ WHO = "since: 2026-10-01T00:00:00Z, author: a, reason: b"
             "2: moves[0].to: there is no rack 'hall-a/row-1/r1-09' at that time (did you mean",
         ),
         (
-            f"moves:\n  - {{device: cdu-1, to: hall-a/row-1/r1-01, {WHO.replace('T00:00:00Z', '')}}}",
+            (
+                "moves:\n  - {device: cdu-1, to: hall-a/row-1/r1-01, "
+                f"{WHO.replace('T00:00:00Z', '')}}}"
+            ),
             "2: moves[0].since: has no offset",
         ),
     ],
