@@ -140,6 +140,13 @@ def test_a_series_says_nothing_before_and_between_its_lines() -> None:
     assert series.edges == [10, 20, 30, 40]
 
 
+def test_a_site_tells_when_its_factors_may_change() -> None:
+    line = FactorLine("pv", "direct", NOW, NOW + 10, 1.0)
+    edges = SiteFactors(shipped(), "MA", series=(line,)).edges
+    assert {NOW, NOW + 10} <= set(edges)
+    assert list(edges) == sorted(edges)
+
+
 def test_factors_of_an_instant_are_made_once() -> None:
     factors = SiteFactors(shipped(), "MA")
     assert factors.at(NOW) is factors.at(NOW + 1)
