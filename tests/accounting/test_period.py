@@ -148,6 +148,13 @@ def test_trap_an_hour_on_the_ups_then_recharge() -> None:
     assert not ups_open_at(first, 2 * HOUR_MS)
 
 
+def test_a_test_of_the_ups_at_its_end_does_not_cost_a_month_its_pue() -> None:
+    history = History(length_ms=28 * DAY_MS)
+    history.book({"grid": 67_200.0}, {"it": 56_000.0}, metering=["ups_on_battery"])
+    month = period(history.rows, RULES)
+    assert (month.pue.signable, month.flags["ups_on_battery"]) == (True, 1)
+
+
 # -- coverage and what is unknown ----------------------------------------------------------------
 
 

@@ -64,6 +64,9 @@ __all__ = [
 UPS_REST_MS: Final = 15 * 60_000
 """After so long on the mains a UPS counts as recharged, unless its row says otherwise."""
 
+UPS_MATTERS_MS: Final = 28 * DAY_MS
+"""From a month on, what a UPS owes at its edges is far below the uncertainty of the meters."""
+
 YEAR_MS: Final = 365 * DAY_MS
 """The PUE of anything shorter is an interim one."""
 
@@ -222,7 +225,7 @@ class _Books:
         ratio, external = self._ratio("pue"), self._ratio("pue_external")
         reason = pue_reason(
             Ratio(ratio.known, ratio.coverage, tally.value(0), tally.value(1)),
-            ups_open=self._outside.ups_open_before or self._ends_on_ups(),
+            ups_open=self._cut_by_ups(),
             minimum=self._rules.coverage,
         )
         return PeriodPue(
@@ -235,9 +238,13 @@ class _Books:
             uncertainty=None if reason else self._uncertainty(),
         )
 
-    def _ends_on_ups(self) -> bool:
+    def _cut_by_ups(self) -> bool:
+        """Whether one edge lies between a UPS's discharge and its recharge, and that matters."""
+        if self._end - self._start >= UPS_MATTERS_MS:
+            return False
         last = self._sums.ups_ms
-        return last is not None and self._end - last < UPS_REST_MS
+        ends = last is not None and self._end - last < UPS_REST_MS
+        return ends or self._outside.ups_open_before
 
     def _uncertainty(self) -> float | None:
         named = {"it": "it", "export": "sink:export", "campus": "sink:campus"}
