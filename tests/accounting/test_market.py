@@ -122,6 +122,27 @@ def test_certificates_count_when_they_are_retired_for_the_period() -> None:
     assert retired_energy([bundled], 0, 10 * HOUR_MS) == 100.0
 
 
+def test_a_contract_counts_as_far_as_its_certificates_are_retired() -> None:
+    """Of those that are listed; the physical match and its share do not hang on papers."""
+    history = History()
+    history.book({"grid": 100.0}, {"it": 100.0}, claims={"ppa-1": 40.0, "ppa-2": 20.0})
+    open_one = replace(CERTIFICATE, end_ms=HOUR_MS, contract="ppa-1", retired_ms=None)
+    contracts = {"ppa-1": "ppa_wind", "ppa-2": "ppa_pv"}
+
+    def market(*certificates: Certificate) -> tuple[float | None, float | None, float | None]:
+        rules = Rules(certificates=certificates, contracts=contracts, residual_factor=1000.0)
+        found = period(history.rows, rules)
+        assert found.matched.value == 60.0
+        assert found.shares.contracted == pytest.approx(0.6)
+        return found.scope_2_market.value, found.ref.value, found.scope_2_proposed.value
+
+    assert market() == pytest.approx((40.0, 0.6, 40.0))
+    assert market(open_one) == pytest.approx((80.0, 0.2, 80.0))
+    retired = replace(open_one, retired_ms=5, watt_hours=300.0)
+    assert market(open_one, retired) == pytest.approx((50.0, 0.5, 50.0))
+    assert market(replace(open_one, start_ms=HOUR_MS, end_ms=2 * HOUR_MS)) == market()
+
+
 def test_certificates_never_cover_more_than_the_import() -> None:
     hours = [MarketHour(100.0, 50.0, 60.0)]
     found = market_based(hours, certificates=1000.0, sold=SoldOutput(10.0, 5.0))

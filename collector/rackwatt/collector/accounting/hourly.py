@@ -14,6 +14,7 @@ from rackwatt.collector.accounting.market import (
     SoldOutput,
     market_based,
     retired_energy,
+    retired_part,
 )
 from rackwatt.collector.accounting.tallies import HourSums
 from rackwatt.collector.accounting.vocabulary import HOUR_MS, total
@@ -51,11 +52,19 @@ class Hour:
         matched = None if self.claims is None else self.claims.total
         return CfeHour(self.load, total((self.met, matched)), self.grid_carbon_free)
 
-    def market(self, certified: float = 0.0) -> MarketHour | None:
-        """The hour as the market sees it; ``None`` if its import or a claim is unknown."""
+    def market(self, proven: Mapping[str, float]) -> MarketHour | None:
+        """The hour as the market sees it; ``None`` if its import or a claim is unknown.
+
+        Args:
+            proven: By contract, the part of its claim that counts.
+        """
         if self.imported is None or self.claims is None:
             return None
-        return MarketHour(self.imported, self.location, self.claims.total, certified)
+        matched = self.claims.total
+        if any(part < 1.0 for part in proven.values()):
+            claims = self.claims.matched.items()
+            matched = fsum(amount * proven.get(name, 1.0) for name, amount in claims)
+        return MarketHour(self.imported, self.location, matched)
 
 
 def hours_of(
@@ -170,7 +179,8 @@ def markets(
         hours: Its hours.
         span: Its begin and end, ms since 1970 UTC.
         certificates: Retired or not.
-        contracts: Contracts whose claims are matched: their certificates add nothing.
+        contracts: Contracts whose claims are matched: their certificates add nothing, and where
+            they are listed and not retired, their claims cover nothing.
         residual_factor: The published residual mix, g/kWh.
         sold: Own output whose attributes are not the site's.
     """
@@ -180,8 +190,10 @@ def markets(
     plain: list[MarketHour] = []
     timed: list[MarketHour] = []
     known_ms = 0
+    names = {name for hour in hours if hour.claims is not None for name in hour.claims.matched}
+    proven = {name: retired_part(certificates, name, start, end) for name in sorted(names)}
     for hour in hours:
-        found = hour.market()
+        found = hour.market(proven)
         if found is None:
             continue
         known_ms += hour.milliseconds

@@ -48,6 +48,11 @@ class Certificate:
         """Whether it says in which hour its energy was made."""
         return self.end_ms - self.start_ms <= HOUR_MS
 
+    def within(self, start_ms: int, end_ms: int) -> float:
+        """Return its energy in a period, by time, Wh."""
+        inside = min(self.end_ms, end_ms) - max(self.start_ms, start_ms)
+        return self.watt_hours * (inside / (self.end_ms - self.start_ms)) if inside > 0 else 0.0
+
 
 def retired_energy(
     certificates: Iterable[Certificate],
@@ -66,13 +71,24 @@ def retired_energy(
     Returns:
         Their energy; of one that reaches beyond the period the part that lies in it, by time.
     """
-    parts: list[float] = []
-    for one in certificates:
-        inside = min(one.end_ms, end_ms) - max(one.start_ms, start_ms)
-        if one.retired_ms is None or one.contract in contracts or inside <= 0:
-            continue
-        parts.append(one.watt_hours * (inside / (one.end_ms - one.start_ms)))
-    return fsum(parts)
+    return fsum(
+        one.within(start_ms, end_ms)
+        for one in certificates
+        if one.retired_ms is not None and one.contract not in contracts
+    )
+
+
+def retired_part(
+    certificates: Iterable[Certificate], contract: str, start_ms: int, end_ms: int
+) -> float:
+    """Return which part of a contract's certificates of a period is retired, 0..1.
+
+    One whose certificates nobody lists is taken at its word: 1.
+    """
+    own = [one for one in certificates if one.contract == contract]
+    energies = [(one.within(start_ms, end_ms), one.retired_ms is not None) for one in own]
+    listed = fsum(energy for energy, _ in energies)
+    return fsum(energy for energy, retired in energies if retired) / listed if listed else 1.0
 
 
 @dataclass(frozen=True, slots=True)
