@@ -74,7 +74,7 @@ def test_a_replaced_meter_and_a_reset_are_events() -> None:
     found = book.events(BEGIN, BEGIN + HOUR)
     assert [(at - BEGIN, code) for at, _, _, code in found] == [(20_000, "swap"), (40_000, "reset")]
     assert data(book)["it"] == pytest.approx(60.0)
-    assert data(book)["metering"] == ["estimated"]
+    assert data(book)["metering"] == ["estimated", "register_reset", "register_swap"]
     book.close()
 
 

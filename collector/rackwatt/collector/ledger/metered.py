@@ -125,13 +125,16 @@ class Metered:
             flags.add("ups_on_battery")
         classes = self._classes(span, start)
         utilities, odd = self._utilities(span, index, start)
+        claims = dict(self._claims(span, index, start))
+        # Only now have all meters of the interval been read.
+        odd |= {f"register_{e.code}" for *_, e in span.events if start < e.time_ms <= end}
         return Booking(
             of_site(list(nodes.values())),
             known / len(found) if found else 0.0,
             tuple(sorted(flags | odd)),
             self._measured_stock(span.taps, end),
             terms.pue_category,
-            dict(self._claims(span, index, start)),
+            claims,
             nodes if len(nodes) > 1 else None,
             ties,
             residual_uncertainty(found, classes, (end - start) / HOUR_MS),
