@@ -27,8 +27,11 @@ from collector.terms import Term, Terms, Tie, terms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rackwatt.collector.accounting.battery import BatteryState, initial
-from rackwatt.collector.accounting.vocabulary import ORIGINS
+from rackwatt.collector.accounting.battery import BatteryParameters, BatteryState, initial
+from rackwatt.collector.accounting.flows import Flows
+from rackwatt.collector.accounting.interval import account
+from rackwatt.collector.accounting.vocabulary import LOADS, ORIGINS
+from rackwatt.collector.live.figures import _sinks
 
 
 @pytest.mark.parametrize("offset", [together, staggered])
@@ -339,3 +342,11 @@ def test_a_mesh_of_buses_has_the_same_figures() -> None:
     assert now.pue.value == pytest.approx(1.0)
     figures.observe("t", at(60), {"power_watts": None})
     assert "t" in figures.figures(at(95)).missing
+
+
+def test_loads_shown_sum_up_to_the_load_though_a_difference_dips_below_zero() -> None:
+    flows = Flows({"grid": 78.0}, {"it": 80.0, "losses": -10.0, "cooling": 6.0, "other": 2.0})
+    result = account(flows, BatteryState(), BatteryParameters(), FACTORS.at(0))
+    shown = _sinks(flows, result)
+    assert (shown["it"], shown["losses"]) == (70.0, 0.0)
+    assert sum(shown[name] or 0.0 for name in LOADS) == 78.0

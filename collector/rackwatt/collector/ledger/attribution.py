@@ -2,7 +2,8 @@
 """Quarter hours of the ledger down the tree: halls, racks, nodes, GPUs and tenants.
 
 Of each quarter hour the journal keeps halls, racks, tenants and the energies of the meters behind
-the flows; nodes and GPUs are computed by the same functions when somebody asks. A quarter hour is split where an assignment changes.
+the flows; nodes and GPUs are computed by the same functions when somebody asks. A quarter hour is
+split where an assignment changes.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -375,8 +375,19 @@ def _sources(flows: Flows, result: IntervalAccount) -> dict[str, float | None]:
 
 
 def _sinks(flows: Flows, result: IntervalAccount) -> dict[str, float | None]:
-    """Sinks for people: a difference of meters that dips below 0 shows as 0."""
-    shown = {name: None if v is None else max(v, 0.0) for name, v in flows.sinks.items()}
+    """Sinks for people: a difference of meters that dips below 0 shows as 0.
+
+    What a load lacks then is in IT, which it was taken off: slow PDUs tell the mean of a window in
+    which the fast UPS meter has since seen less. So the loads still sum up to the load.
+    """
+    shown = dict(flows.sinks)
+    for name, value in flows.sinks.items():
+        if value is None or value >= 0.0:
+            continue
+        shown[name] = 0.0
+        it = shown.get("it")
+        if name in LOADS and it is not None:
+            shown["it"] = max(it + value, 0.0)
     unmetered = None if result.residual is None else result.unmetered * _HOUR_SECONDS
     return {**shown, "charge": flows.charge, "unmetered": unmetered}
 
