@@ -70,7 +70,7 @@ def test_the_examples_of_the_documentation(tmp_path: Path) -> None:
     found = rows(tmp_path)
     assert len(found) == 6
     assert float(found[1]["battery_stock_wh"]) == exactly(6400)
-    assert "gap of 1:00:00 before line 6" in done.stderr
+    assert "gap of 1 h before line 6" in done.stderr
 
 
 def test_any_order_of_columns_a_mark_in_front_and_line_ends_of_windows(tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_a_months_residual_has_a_limit_of_its_own(tmp_path: Path) -> None:
     done = run(tmp_path, text_of(lines), "--json")
     (month,) = json.loads(done.stdout)["months"]
     assert (month["month"], month["flagged"]) == ("2026-10", True)
-    assert "2026-10: the month's residual is +0.299% of its sources" in done.stderr
+    assert "2026-10: the month's residual is +0.299 % of its sources" in done.stderr
     done = run(tmp_path, text_of(lines[:-1]), "--json")
     assert json.loads(done.stdout)["months"][0]["flagged"] is False
 

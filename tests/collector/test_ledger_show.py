@@ -37,7 +37,7 @@ def test_the_table_has_units_and_a_sum(data: Path) -> None:
     assert "kWh" in found.stdout
     assert "all" in found.stdout
     assert "-0.000" not in found.stdout
-    assert " 2.400 " in found.stdout
+    assert " 2.40 " in found.stdout
     assert "unknown" not in found.stdout
     assert "Africa/Casablanca" in found.stdout
 

@@ -30,7 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    help="A simulated site: build, run, question, break it; or weeks of it in minutes.",
+    help="A simulated site: run it, break it, or simulate weeks.",
 )
 app.command("simulate", epilog=EPILOG)(simulate_command)
 

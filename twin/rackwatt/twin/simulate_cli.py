@@ -88,9 +88,10 @@ def simulate_command(
         typer.Option("--seed", metavar="N", min=0, help="Other weather, jobs and meters."),
     ] = None,
 ) -> None:
-    """Fill a store and a ledger with weeks of a simulated site, through the real accounting.
+    """Fill a store and a ledger with weeks of a simulated site.
 
-    For reports, dashboards and tests. The same arguments give the same ledger, hash for hash.
+    For reports, dashboards and tests, and through the real accounting. The same arguments give
+    the same ledger, hash for hash.
     Meters are read once a minute, each with a small error of its own within its class. Rollups by
     minute and hour and the ledger's copy are kept whole; readings for the last 48 h, one a minute.
     """

@@ -64,8 +64,10 @@ def write_anchor(path: Path, books: Books, now_ms: int) -> Anchor | None:
     known = read_anchors(path) if path.exists() else []
     if anchor.seq == 0 or (known and known[-1].day >= anchor.day):
         return None
+    # Somebody's editor may have left the last line without its end.
+    cut = bool(known) and not path.read_bytes().endswith(b"\n")
     with path.open("a", encoding="ascii") as file:
-        file.write(f"{anchor}\n")
+        file.write(f"\n{anchor}\n" if cut else f"{anchor}\n")
         file.flush()
         os.fsync(file.fileno())
     return anchor

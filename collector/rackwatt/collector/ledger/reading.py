@@ -153,6 +153,8 @@ class Books:
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     version = schema_version(connection)
+    if version == 0:
+        raise OlderLedger(f"{path} is no ledger: it holds no books")
     if version != VERSION:
         raise OlderLedger(
             f"{path} has version {version}, this program reads version {VERSION}: "

@@ -17,7 +17,7 @@ from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.topics import check_name
 
 pki_app = typer.Typer(
-    help="Certificates and broker rules for a site that has no PKI of its own.",
+    help="Certificates and broker rules where a site has no PKI.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -83,7 +83,7 @@ def init_command(
     epilog=more("rackwatt pki agent snmp-hall-a modbus-site", "rackwatt pki agent r1-01-n1"),
 )
 def agent_command(names: Names, folder: Dir = Path("pki"), days: Days = LEAF_DAYS) -> None:
-    """Sign a certificate for each agent; its name is the agent's name in topics.
+    """Sign a certificate for each agent, by its name in topics.
 
     Called again it signs a new one: the old one holds until it expires or is revoked.
     """
@@ -92,7 +92,10 @@ def agent_command(names: Names, folder: Dir = Path("pki"), days: Days = LEAF_DAY
 
 @pki_app.command("collector", epilog=more("rackwatt pki collector collector-1"))
 def collector_command(names: Names, folder: Dir = Path("pki"), days: Days = LEAF_DAYS) -> None:
-    """Sign a certificate for each collector; the broker's rules must name it too."""
+    """Sign a certificate for each collector.
+
+    The broker's rules must name it too: 'rackwatt pki broker --collector NAME'.
+    """
     _sign("collector", names, folder, days)
 
 
@@ -120,7 +123,9 @@ def broker_command(
     folder: Dir = Path("pki"),
     days: Days = LEAF_DAYS,
 ) -> None:
-    """Sign the broker's certificate, and write Mosquitto's rules and configuration.
+    """Sign the broker's certificate; write Mosquitto's rules.
+
+    Its configuration too, which names them.
 
     HOST is each name or address by which agents and collectors reach it.
     """
@@ -142,7 +147,10 @@ def broker_command(
 
 @pki_app.command("revoke", epilog=more("rackwatt pki revoke r1-01-n1"))
 def revoke_command(names: Names, folder: Dir = Path("pki")) -> None:
-    """Revoke every certificate of a name; the broker must then reload its list (SIGHUP)."""
+    """Revoke every certificate of a name.
+
+    The broker must then get the new list: the last line says which file.
+    """
     with _plain_errors():
         for name in names:
             count = Folder(folder).revoke(name, _now())

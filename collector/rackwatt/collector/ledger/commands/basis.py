@@ -55,7 +55,9 @@ def basis_command(
     data: DataFolder = DATA,
     site: SiteFile = None,
 ) -> None:
-    """List by what rows were booked: factors, battery, files; since when, and what changed.
+    """List by what rows were booked, and since when.
+
+    Factors, battery and files, and what changed from one to the next.
 
     The journal keeps all that turns metered energies into a row, so that each row can be booked
     again from the ledger alone. Closed rows keep theirs until they are restated.

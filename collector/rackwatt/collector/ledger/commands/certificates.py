@@ -86,11 +86,12 @@ def certificates_command(
     data: DataFolder = DATA,
     site: SiteFile = None,
 ) -> None:
-    """Evidence of production per UTC hour, in the manner of EnergyTag's granular certificates.
+    """List evidence of production per UTC hour.
 
-    One line for each source and hour, whole Wh, rounded down. An issuer issues certificates on
-    it; this is none. Hours in which the production is unknown or estimated are left out and
-    listed. What the battery gave back has no line yet.
+    In the manner of EnergyTag's granular certificates: one line for each source and hour, whole
+    Wh, rounded down. An issuer issues certificates on it; this is none. Hours in which the
+    production is unknown or estimated are left out and listed. What the battery gave back has no
+    line yet.
     """
     one_form(as_json=as_json, as_csv=as_csv)
     if source is not None and source not in RENEWABLE:
@@ -202,7 +203,7 @@ def _line(
         "latitude": site.latitude,
         "longitude": site.longitude,
         "ledger_last_entry": max(row.seq for row in rows),
-        "ledger_restated_minutes": sum(row.revision > 1 for row in rows),
+        "ledger_restated_minutes": sum(row.restated for row in rows),
     }
 
 

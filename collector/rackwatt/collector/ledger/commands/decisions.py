@@ -32,6 +32,8 @@ from rackwatt.collector.site.problems import near
 
 _REFUSED = "the ledger cannot be written, or the accountant did not answer in 30 s"
 
+_MOST_SHIFT_SECONDS = 10 * 366 * 86400.0
+
 
 def signed(author: str, reason: str) -> tuple[str, str]:
     """Author and reason, which the journal keeps.
@@ -63,7 +65,7 @@ def restate_command(
     data: DataFolder = DATA,
     site: SiteFile = None,
 ) -> None:
-    """Book a span again, by the site file and the factors as they are now.
+    """Book a span again by today's site file and factors.
 
     Rows that come out as they were keep their revision; the others get a new one, with you as
     its author, and the change goes forward through the battery. Final months that the span
@@ -93,10 +95,9 @@ def restate_command(
     if outcome.restated is None:
         out.print("The accountant books it again now; 'rackwatt ledger show' has it in a moment.")
     else:
-        out.print(
-            f"{outcome.restated} minutes came out differently, "
-            "those included that the battery carries it on to."
-        )
+        count = outcome.restated
+        carried = ", those included that the battery carries it on to" if count else ""
+        out.print(f"{_minutes(count)} came out differently{carried}.")
 
 
 @ledger_app.command(
@@ -129,11 +130,11 @@ def release_command(
     data: DataFolder = DATA,
     site: SiteFile = None,
 ) -> None:
-    """Book readings that were held because their agent's clock was off.
+    """Book readings that were held for their agent's clock.
 
-    Such readings are kept and not booked until somebody has judged the clock. --from and --to
-    are by the clock of that agent; --shift corrects it: -600 for one that was 10 minutes fast.
-    The decision is recorded in the journal.
+    Readings of an agent whose clock is off are kept and not booked until somebody has judged the
+    clock. --from and --to are by the clock of that agent; --shift corrects it: -600 for one that
+    was 10 minutes fast. The decision is recorded in the journal.
     """
     path = ledger_file(data)
     with reading(path) as reader:
@@ -144,6 +145,8 @@ def release_command(
     if agent is None or end is None:
         stop(f"{'--agent' if agent is None else '--to'}: is missing; see 'release --list'")
     who, why = signed(author, reason)
+    if not abs(shift) <= _MOST_SHIFT_SECONDS:
+        stop(f"--shift: expects seconds, of ten years at most, not {shift:g}")
     known = find_site(site, data)
     loaded = need_site(site, data) if known is None else known
     own = _of_agent(held, agent)
@@ -171,7 +174,12 @@ def release_command(
     if outcome.restated is None:
         out.print("The accountant books them now.")
     else:
-        out.print(f"{outcome.restated} minutes were restated.")
+        were = "was" if outcome.restated == 1 else "were"
+        out.print(f"{_minutes(outcome.restated)} {were} restated.")
+
+
+def _minutes(count: int) -> str:
+    return "No minute" if count == 0 else "1 minute" if count == 1 else f"{count:,} minutes"
 
 
 def _of_agent(held: Sequence[Held], agent: str) -> list[Held]:

@@ -3,19 +3,24 @@
 
 import csv
 import json
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 UNKNOWN: Final = "unknown"
 _WIDE: Final = 240
-"""Columns of a table that goes into a file or a pipe: nothing is cut off there."""
+"""Columns of a table that goes into a file or a pipe, unless COLUMNS says otherwise."""
+_GAP: Final = 2
+"""Blanks between columns."""
+_DIGITS: Final = ((1.0, 3), (10.0, 2), (10_000.0, 1))
+"""Digits behind the point of energies and masses below a limit; above all of them none."""
+_LEAST: Final = 40
+"""Columns of the narrowest terminal that tables are fitted to."""
 
 
 def write_json(value: object) -> None:
@@ -78,25 +83,41 @@ class Column:
     digits: int = 1
     left: bool = False
 
-    def cells(self) -> tuple[str, list[Text]]:
-        """The head with its unit, and the cells."""
+    def cells(self, totals: int = 0) -> tuple[str, list[Text]]:
+        """The head with its unit, and the cells.
+
+        Args:
+            totals: so many values at the end are sums: unit and digits are those of the others.
+        """
         if self.left:
             return self.title, [Text("" if value is None else str(value)) for value in self.values]
-        numbers = [value for value in self.values if isinstance(value, int | float)]
-        largest = max((abs(number) for number in numbers), default=0.0)
+        body = self.values[: len(self.values) - totals]
+        largest = _largest(body)
         unit, factor = scale(self.unit, largest)
-        digits = self.digits
-        if self.unit in {"Wh", "g"}:
-            digits = 3 if largest * factor < 10.0 else 2 if largest * factor < 100.0 else 1
+        digits = self._digits(largest * factor)
         head = f"{self.title}\n{unit}" if unit else self.title
-        return head, [_number(value, factor, digits) for value in self.values]
+        cells = [_number(value, factor, digits) for value in body]
+        for value in self.values[len(body) :]:
+            fitting = min(digits, self._digits(_largest([value]) * factor))
+            cells += [_number(value, factor, fitting)]
+        return head, cells
+
+    def _digits(self, largest: float) -> int:
+        if self.unit not in {"Wh", "g"}:
+            return self.digits
+        return next((digits for limit, digits in _DIGITS if largest < limit), 0)
+
+
+def _largest(values: Sequence[object]) -> float:
+    numbers = [abs(value) for value in values if isinstance(value, int | float)]
+    return max(numbers, default=0.0)
 
 
 def scale(unit: str, largest: float) -> tuple[str, float]:
     """The unit that fits the largest of some numbers, and what to multiply them by."""
     steps: dict[str, Sequence[tuple[float, str, float]]] = {
-        "Wh": [(1e7, "MWh", 1e-6), (0.0, "kWh", 1e-3)],
-        "g": [(1e7, "t", 1e-6), (0.0, "kg", 1e-3)],
+        "Wh": [(1e10, "GWh", 1e-9), (1e7, "MWh", 1e-6), (0.0, "kWh", 1e-3)],
+        "g": [(1e11, "kt", 1e-9), (1e7, "t", 1e-6), (0.0, "kg", 1e-3)],
         "%": [(0.0, "%", 100.0)],
     }
     for least, name, factor in steps.get(unit, [(0.0, unit, 1.0)]):
@@ -114,25 +135,90 @@ def _number(value: object, factor: float, digits: int) -> Text:
     return Text(f"{round(value * factor, digits) + 0.0:,.{digits}f}")
 
 
-def print_table(title: str, columns: Iterable[Column], totals: int = 0) -> None:
-    """Print a table.
+def print_table(
+    title: str, columns: Iterable[Column], totals: int = 0, keys: int = 1, note: str = ""
+) -> None:
+    """Print a table, in parts below each other where the terminal is too narrow for all of it.
 
     Args:
         title: above it.
         columns: its columns.
         totals: so many lines at the end are sums, and set apart.
+        keys: so many columns at the beginning say what a line is about: each part has them.
+        note: below it.
     """
-    table = Table(box=SIMPLE_HEAD)
-    bodies: list[list[Text]] = []
-    for column in columns:
-        head, cells = column.cells()
-        table.add_column(head, justify="left" if column.left else "right", no_wrap=True)
-        bodies.append(cells)
-    lines = list(zip(*bodies, strict=True))
-    for number, line in enumerate(lines, 1):
-        apart = number == len(lines) - totals and totals > 0
-        table.add_row(*line, end_section=apart)
-    out = Console(highlight=False)
-    out = out if out.is_terminal else Console(highlight=False, width=_WIDE)
+    out = Console(highlight=False, soft_wrap=True)
+    limit = max(_width(out), _LEAST)
+    drawn = [_Drawn.of(column, totals) for column in columns]
     out.print(Text(title, style="bold"))
-    out.print(table)
+    for part in _parts(drawn, keys, limit):
+        out.print()
+        for line in _lines(part, totals, limit):
+            out.print(line)
+    if note:
+        out.print()
+        out.print(Text(note, style="dim"))
+
+
+def _width(out: Console) -> int:
+    return out.width if out.is_terminal or os.environ.get("COLUMNS", "").isdigit() else _WIDE
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A column as it will be printed."""
+
+    head: list[str]
+    cells: list[Text]
+    left: bool
+
+    @classmethod
+    def of(cls, column: Column, totals: int) -> "_Drawn":
+        """Draw a column."""
+        head, cells = column.cells(totals)
+        return cls(head.split("\n"), cells, column.left)
+
+    @property
+    def width(self) -> int:
+        """Of its widest cell."""
+        return max(0, *map(len, self.head), *(cell.cell_len for cell in self.cells))
+
+
+def _parts(drawn: Sequence[_Drawn], keys: int, limit: int) -> list[list[_Drawn]]:
+    """Columns that fit beside each other; each part begins with the keys."""
+    key, rest = list(drawn[:keys]), drawn[keys:]
+    room = limit - sum(one.width + _GAP for one in key)
+    parts: list[list[_Drawn]] = []
+    free = 0
+    for one in rest:
+        if not parts or one.width > free:
+            parts.append([])
+            free = room
+        parts[-1].append(one)
+        free -= one.width + _GAP
+    return [[*key, *part] for part in parts] or [key]
+
+
+def _lines(part: Sequence[_Drawn], totals: int, limit: int) -> Iterator[Text]:
+    """The lines of one part."""
+    deep = max(len(one.head) for one in part)
+    for level in range(deep):
+        heads = [Text(["", *one.head][max(0, level - deep + len(one.head) + 1)]) for one in part]
+        yield _joined(part, heads, "bold")
+    wide = min(sum(one.width + _GAP for one in part) - _GAP, limit)
+    yield Text("─" * wide)
+    rows = list(zip(*(one.cells for one in part), strict=True))
+    for number, row in enumerate(rows):
+        if totals and number == len(rows) - totals:
+            yield Text("─" * wide)
+        yield _joined(part, row)
+
+
+def _joined(part: Sequence[_Drawn], cells: Sequence[Text], style: str = "") -> Text:
+    line = Text(style=style)
+    for one, cell in zip(part, cells, strict=True):
+        room = " " * (one.width - cell.cell_len)
+        line.append_text(cell if one.left else Text(room) + cell)
+        line.append((room if one.left else "") + " " * _GAP)
+    line.rstrip()
+    return line

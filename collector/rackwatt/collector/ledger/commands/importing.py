@@ -15,7 +15,7 @@ from rackwatt.collector.ledger.commands.app import ledger_app
 from rackwatt.wire.config import ConfigErrors
 
 _STDOUT = "-"
-_HELP = """Book a site's history, or a what-if, from a CSV file of energies.
+_HELP = """Book a site's history, or a what-if, from a CSV file.
 
 Needs no store and no running collector. Each row is one interval of any length and gives one
 row of the ledger: the data center's load by origin with the battery traced back, shares,

@@ -99,7 +99,9 @@ class _Line:
             self.wrong(column, f"expects a time like 2026-10-01T00:00:00+01:00, not {text!r}")
             return None
         if moment.tzinfo is None:
-            self.wrong(column, f"{text!r} has no offset: write {text}+01:00, or Z for UTC")
+            self.wrong(
+                column, f"{text!r} has no offset: write {_whole(moment)}+01:00, or Z for UTC"
+            )
             return None
         at = round(moment.timestamp() * 1000)
         if at % INTERVAL_MS:
@@ -117,6 +119,10 @@ class _Line:
             self.wrong("kwh", f"expects kWh, a number from 0 on, not {text!r}{comma}")
             return None
         return value * 1000.0
+
+
+def _whole(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
 
 
 def gaps(rows: Sequence[Charged], month: Span) -> Iterator[tuple[int, int]]:

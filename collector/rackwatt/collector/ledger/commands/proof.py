@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from rackwatt.collector.helptext import more
-from rackwatt.collector.ledger.anchors import BadAnchors, anchor_of, write_anchor
+from rackwatt.collector.ledger.anchors import BadAnchors, anchor_of, read_anchors, write_anchor
 from rackwatt.collector.ledger.commands.app import ledger_app
 from rackwatt.collector.ledger.commands.basis import older_line
 from rackwatt.collector.ledger.commands.forms import write_json
@@ -55,7 +55,7 @@ def verify_command(
     data: DataFolder = DATA,
     site: SiteFile = None,
 ) -> None:
-    """Prove the books: chain, revisions, every row booked again, sums of the attribution.
+    """Prove the books: chain, revisions, rows, attribution.
 
     Follows the hash of every entry, books each revision again from what it was booked from, the
     battery before it and the basis that the journal has for it ('rackwatt ledger basis'), and
@@ -65,10 +65,14 @@ def verify_command(
     """
     path = ledger_file(data)
     loaded = find_site(site, data)
+    if anchor is not None and anchor.is_dir():
+        stop(f"--anchor: {anchor} is a folder: name the file with the lines")
     if anchor is not None and not anchor.is_file():
         stop(f"--anchor: there is no file {anchor}")
     with reading(path):
         try:
+            if anchor is not None and not read_anchors(anchor):
+                stop(f"--anchor: {anchor} holds no anchor, so it proves nothing")
             found = _verified(path, anchor, loaded)
         except BadAnchors as error:
             stop(str(error))
@@ -106,6 +110,9 @@ def _show(found: Verification, anchor: Path | None, site: Site | None) -> None:
         out.print(f"anchors     {found.anchored} looked for")
     for finding in found.findings[:_SHOWN]:
         out.print(Text(_line(finding), style="red"))
+    if found.sound and not found.entries:
+        out.print("The ledger is empty: there is nothing to prove yet.")
+        return
     if found.sound:
         out.print(Text("sound: nothing is wrong", style="green"))
         return
@@ -185,10 +192,11 @@ def anchor_command(
     ] = None,
     data: DataFolder = DATA,
 ) -> None:
-    """Say what the chain ends with: day, entry and hash, to be kept where you cannot change it.
+    """Say what the chain ends with, to be kept outside.
 
-    Whoever holds the line can prove later, with 'verify --anchor', that nothing before it was
-    changed: mail it to the auditor each day, or have it time-stamped (RFC 3161).
+    One line of day, entry and hash, for a place where you cannot change it. Whoever holds the line
+    can prove later, with 'verify --anchor', that nothing before it was changed: mail it to the
+    auditor each day, or have it time-stamped (RFC 3161).
     """
     path = ledger_file(data)
     with reading(path) as reader:

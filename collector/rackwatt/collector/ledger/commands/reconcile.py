@@ -87,6 +87,8 @@ def reconcile_command(
         if booked is None or booked[1] < span.end_ms:
             through = "are empty" if booked is None else f"are closed up to {utc(booked[1])}"
             stop(f"--month: {span.label} ends at {utc(span.end_ms)}, and the books {through}", 1)
+        if charged[-1].end_ms <= booked[0]:
+            stop(f"--month: {span.label} lies before the books, which begin at {utc(booked[0])}", 1)
         if meter is None:
             energies = [_import(reader, row) for row in charged]
         else:

@@ -108,7 +108,7 @@ def show_command(
     data: DataFolder = DATA,
     site: SiteFile = None,
 ) -> None:
-    """Show energy, origins, carbon and key figures as they are booked.
+    """Show energy, origins, carbon and key figures.
 
     Without --from and --to it is the last day. Minutes and hours are UTC, days and months the
     site's. The table has units; JSON and CSV have Wh, g and ratios 0..1 in full precision under

@@ -4,7 +4,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from math import fsum
-from typing import Any
+from typing import Any, Final
 
 from rackwatt.collector.accounting.calendar import span_at
 from rackwatt.collector.accounting.vocabulary import ORIGINS, RENEWABLE, total
@@ -13,6 +13,8 @@ from rackwatt.collector.ledger.commands.forms import Column, print_table
 from rackwatt.collector.ledger.commands.times import local
 
 Values = Mapping[str, Any]
+_WHOLE: Final = 0.9995
+"""From here on a part is 100.0 % when it is printed."""
 
 
 def site_table(lines: Sequence[Line], zone: tzinfo, every: Any) -> None:
@@ -35,23 +37,31 @@ def site_table(lines: Sequence[Line], zone: tzinfo, every: Any) -> None:
         Column("Time", [_time(line, zone, every) for line in shown], left=True),
         column("Load", lambda line: line.figures.load.value, "Wh"),
         *(column(_title(name), _origin(name), "Wh") for name in present),
-        column("Renewable", lambda line: line.figures.shares.renewable, "%"),
+        column("Renew-\nable", lambda line: line.figures.shares.renewable, "%"),
         column("Carbon", lambda line: line.figures.carbon["life_cycle"].value, "g"),
         column("PUE", lambda line: line.figures.pue.value, digits=3),
-        column("Residual", lambda line: line.figures.residual.value, "Wh"),
+        column("Resid-\nual", lambda line: line.figures.residual.value, "Wh"),
         column("Battery", lambda line: fsum(line.battery["stock"].values()), "Wh"),
-        column("Known", lambda line: line.figures.completeness, "%"),
-        Column("Flags", [_flags(line.figures.flags) for line in shown], left=True),
     ]
+    whole = all((line.figures.completeness or 0.0) >= _WHOLE for line in shown)
+    if not whole:
+        columns.append(column("Known", lambda line: line.figures.completeness, "%"))
+    if any(line.figures.flags for line in shown):
+        columns.append(Column("Flags", [_flags(line.figures.flags) for line in shown], left=True))
+    extra: list[Column] = []
+    at = [one.title for one in columns].index("PUE") + 1
     if lines[-1].figures.water:
-        columns[-2:-2] = [
+        extra += [
             column("Water", lambda line: line.figures.water_liters, "L"),
             column("WUE", lambda line: line.figures.wue.value, "L/kWh", digits=3),
         ]
     if lines[-1].figures.heat_reused is not None:
-        columns[-2:-2] = [column("ERF", lambda line: line.figures.erf.value, "%")]
+        extra.append(column("ERF", lambda line: line.figures.erf.value, "%"))
+    columns[at:at] = extra
     clock = "UTC" if zone is UTC else str(zone)
-    print_table(f"Load by origin, battery traced back; times: {clock}", columns, len(shown) > 1)
+    title = f"Load by origin, battery traced back; carbon of the life cycle; times: {clock}"
+    note = "All flows of all lines are known." if whole else ""
+    print_table(title, columns, len(shown) > 1, note=note)
 
 
 def _time(line: Line, zone: tzinfo, every: Any) -> str:
@@ -71,7 +81,7 @@ def _local(label: str, zone: tzinfo) -> str:
 
 
 def _title(origin: str) -> str:
-    return "PV" if origin == "pv" else origin.capitalize()
+    return {"pv": "PV", "unknown": "Un-\nknown"}.get(origin, origin.capitalize())
 
 
 def _origin(name: str) -> Callable[[Line], object]:
@@ -84,19 +94,20 @@ def _flags(flags: Mapping[str, int]) -> str:
 
 def member_table(level: str, zone: tzinfo, lines: Sequence[Values]) -> None:
     """Print what is attributed to the members of a level."""
+    name = "GPU" if level == "gpu" else level
     columns = [
         Column("Time", [_local(line["label"], zone) for line in lines], left=True),
-        Column(level.capitalize(), [line[level] for line in lines], left=True),
+        Column(name[0].upper() + name[1:], [line[level] for line in lines], left=True),
     ]
-    for title, name in (("IT", "it"), ("Overhead", "overhead"), ("Load", "load")):
-        if any(name in line for line in lines):
-            columns.append(Column(title, [line.get(name) for line in lines], "Wh"))
+    for title, term in (("IT", "it"), ("Overhead", "overhead"), ("Load", "load")):
+        if any(term in line for line in lines):
+            columns.append(Column(title, [line.get(term) for line in lines], "Wh"))
     if any("gpu_hours" in line for line in lines):
         columns.append(Column("GPU time", [line.get("gpu_hours") for line in lines], "h"))
     columns.append(Column("Carbon", [_carbon(line) for line in lines], "g"))
     if any(line.get("origins") for line in lines):
-        columns.append(Column("Renewable", [_green(line) for line in lines], "%"))
-    print_table(f"Attributed by {level}: allocated, not a legal billing meter", columns)
+        columns.append(Column("Renew-\nable", [_green(line) for line in lines], "%"))
+    print_table(f"Attributed by {name}: allocated, not a legal billing meter", columns, keys=2)
 
 
 def _carbon(line: Values) -> float | None:

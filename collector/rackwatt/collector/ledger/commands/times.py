@@ -15,6 +15,8 @@ QUARTER_MS: Final = 15 * INTERVAL_MS
 _DATE: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
 _MONTH: Final = re.compile(r"\d{4}-\d{2}")
 _EXAMPLE: Final = "like 2026-10-01 or 2026-10-01T06:00:00+01:00"
+_YEARS: Final = range(1970, 2200)
+"""Outside of these no clock is right, and calendars fail."""
 
 
 def moment(option: str, text: str, zone: tzinfo) -> int:
@@ -42,6 +44,7 @@ def instant(option: str, text: str, zone: tzinfo) -> int:
         found = datetime.fromisoformat(stripped)
     except ValueError:
         stop(f"{option}: expects a time {_EXAMPLE}, not {text!r}")
+    _in_range(option, text, found.year)
     if found.tzinfo is None:
         stop(
             f"{option}: {text!r} has no offset: write {stripped}+01:00, or Z for UTC, "
@@ -97,6 +100,8 @@ def month_of(text: str, zone: tzinfo) -> Span:
     """
     if not _MONTH.fullmatch(text.strip()):
         stop(f"--month: expects a month like 2026-10, not {text!r}")
+    if not 1 <= int(text.strip()[-2:]) <= 12:
+        stop(f"--month: there is no month {text!r}")
     start = _midnight("--month", f"{text.strip()}-01", zone)
     return span_at(start, "1mo", zone)
 
@@ -113,11 +118,17 @@ def local(time_ms: int, zone: tzinfo) -> str:
     return datetime.fromtimestamp(time_ms / 1000, zone).strftime("%Y-%m-%d %H:%M")
 
 
+def _in_range(option: str, text: str, year: int) -> None:
+    if year not in _YEARS:
+        stop(f"{option}: the year of {text!r} is not from {_YEARS[0]} to {_YEARS[-1]}")
+
+
 def _midnight(option: str, text: str, zone: tzinfo) -> int:
     try:
         day = date.fromisoformat(text)
     except ValueError:
         stop(f"{option}: there is no day {text!r}; expects a time {_EXAMPLE}")
+    _in_range(option, text, day.year)
     # Noon exists on every day; its whole local day begins where the calendar says.
     noon = datetime(day.year, day.month, day.day, 12, tzinfo=zone)
     return span_at(round(noon.timestamp() * 1000), "1d", zone).start_ms

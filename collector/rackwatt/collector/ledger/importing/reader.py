@@ -268,8 +268,10 @@ def _length(text: str) -> float:
     seconds = _number(text, hint)
     if seconds is None:
         raise _WrongCellError("is empty", hint)
-    if not 0.0 < seconds < MOST_SECONDS:
+    if seconds <= 0.0:
         raise _WrongCellError(f"must be more than 0, not {text.strip()}", hint)
+    if seconds >= MOST_SECONDS:
+        raise _WrongCellError(f"is more than {MOST_SECONDS:,.0f}: {text.strip()}", hint)
     return seconds
 
 

@@ -159,10 +159,9 @@ class Summary:
         if tally.first is None or tally.last is None:
             return
         start, end = utc(tally.first.row.start_us), utc(tally.last.row.end_us)
-        hours = tally.seconds / 3600
-        speed = f" in {self.wall_seconds:.1f} s"
         rows = "row" if tally.rows == 1 else "rows"
-        yield f"{tally.rows:,} {rows} booked{speed}: {start} to {end}, {hours:,.6g} hours metered"
+        booked = f"{tally.rows:,} {rows} booked in {self.wall_seconds:.1f} s"
+        yield f"{booked}: {start} to {end}, {_length(tally.seconds)} metered"
 
     def _figures(self) -> Iterator[str]:
         sums, ratios = self.tally.sums, self.tally.ratios
@@ -183,8 +182,8 @@ class Summary:
             ("life cycle", "carbon_life_cycle_g", "life_cycle_g_per_wh"),
             ("operational", "carbon_operational_g", "operational_g_per_wh"),
         ):
-            shown = self._shown(ratios[name], 2, scale=1000.0, unit=" g/kWh")
-            yield f"  {label:<13} {_kg(sums[mass])}, {shown}"
+            shown = self._shown(ratios[name], 2, scale=1000.0, unit=" g")
+            yield f"  {label:<13} {_kg(sums[mass])}; per kWh {shown}"
         yield f"  scope 2       {_kg(sums['scope_2_g'])}, location-based"
         if sums["surplus_wh"].value:
             surplus = _kwh(sums["surplus_wh"].value)
@@ -195,8 +194,10 @@ class Summary:
         for label in sorted(self.flagged_months()):
             month = self.tally.months[label]
             part = _divided(month.residual, month.supplied) or 0.0
-            limit = f"more than the limit of {self.residual_limit_ratio:.2%}"
-            yield f"  {label}: the month's residual is {part:+.3%} of its sources, {limit}"
+            limit = f"more than the limit of {self.residual_limit_ratio * 100:.2f} %"
+            yield (
+                f"  {label}: the month's residual is {part * 100:+.3f} % of its sources, {limit}"
+            )
 
     def _shown(
         self,
@@ -210,7 +211,7 @@ class Summary:
     ) -> str:
         value, part = self.reported(ratio), self.coverage(ratio.seconds)
         if value is None:
-            reason = f"known for {part:.1%} of the time, {REPORTED_COVERAGE:.0%} are needed"
+            reason = f"known for {part * 100:.1f} % of the time; 95 % are needed"
             return (
                 f"unknown ({reason})"
                 if part < REPORTED_COVERAGE
@@ -218,15 +219,14 @@ class Summary:
             )
         form = f"{'+' if signed and value else ''}.{digits}{'%' if percent else 'f'}"
         text = f"{value * scale:{form}}".replace("%", " %") + unit
-        return text if part > 1.0 - 1e-9 else f"{text} (known for {part:.1%} of the time)"
+        return text if part > 1.0 - 1e-9 else f"{text} (known for {part * 100:.1f} % of the time)"
 
     def _odd(self) -> Iterator[str]:
         tally = self.tally
         for gap in tally.gaps:
-            length = timedelta(seconds=gap.seconds)
-            yield f"  gap of {length} before line {gap.line} ({gap.time})"
+            yield f"  gap of {_length(gap.seconds)} before line {gap.line} ({gap.time})"
         if tally.gap_count > len(tally.gaps):
-            yield f"  ... {tally.gap_count:,} gaps, {timedelta(seconds=tally.gap_seconds)} in all"
+            yield f"  ... {tally.gap_count:,} gaps, {_length(tally.gap_seconds)} in all"
         for change in tally.offsets:
             before, after = offset_text(change.before), offset_text(change.after)
             yield f"  offset {before} -> {after} at line {change.line} ({change.time})"
@@ -265,6 +265,14 @@ def offset_text(offset: timedelta) -> str:
     hours, rest = divmod(abs(seconds), 3600)
     text = f"{'-' if seconds < 0 else '+'}{hours:02d}:{rest // 60:02d}"
     return text if rest % 60 == 0 else f"{text}:{rest % 60:02d}"
+
+
+def _length(seconds: float) -> str:
+    """`1 h`, `1 h 30 min`, `12.5 s`."""
+    whole, rest = divmod(seconds, 60.0)
+    hours, minutes = divmod(int(whole), 60)
+    parts = [(f"{hours:,}", "h", hours), (f"{minutes}", "min", minutes), (f"{rest:g}", "s", rest)]
+    return " ".join(f"{text} {unit}" for text, unit, size in parts if size) or "0 s"
 
 
 def _kwh(watt_hours: float) -> str:
