@@ -168,6 +168,18 @@ def test_the_proposed_method_matches_certificates_in_their_hour() -> None:
     assert found.scope_2_proposed.value == pytest.approx(100.0)
 
 
+def test_an_unknown_minute_costs_the_market_view_its_hour_only_where_a_claim_hangs_on_it() -> None:
+    plain, bound = History(length_ms=HOUR_MS // 60), History(length_ms=HOUR_MS // 60)
+    for minute in range(60):
+        imported = None if minute == 7 else 10.0
+        plain.book({"grid": imported}, {"it": 10.0})
+        bound.book({"grid": imported}, {"it": 10.0}, claims={"ppa-1": 5.0})
+    found = period(plain.rows, Rules())
+    assert found.scope_2_market == found.scope_2_location
+    assert found.scope_2_market.coverage == pytest.approx(59 / 60)
+    assert period(bound.rows, Rules()).scope_2_market.coverage == 0.0
+
+
 def test_location_based_is_gross_import_at_its_time() -> None:
     """No export is netted, and no battery shifts anything."""
     history = History()

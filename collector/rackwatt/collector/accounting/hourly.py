@@ -27,6 +27,8 @@ class Hour:
     Attributes:
         start_ms: When the UTC hour begins.
         milliseconds: How much of it is booked.
+        import_ms: For how much of it import and claims are known; without a contract nothing hangs
+            on the whole hour's import, so that is where the import is known.
         imported: Gross import, Wh.
         location: The same at the grid's direct factor, g.
         load: The data center's consumption, Wh.
@@ -38,6 +40,7 @@ class Hour:
 
     start_ms: int
     milliseconds: int
+    import_ms: int
     imported: float | None
     location: float | None
     load: float | None
@@ -80,13 +83,15 @@ def hours_of(
 
 
 def _hour(start: int, held: HourSums, whole: HourMatch | None) -> Hour:
-    imported = held.value("source:grid")
+    whole_hour = bool(held.claims)
+    imported = held.value("source:grid" if whole_hour else "import")
     weighted = held.value("ratio_ms")
     return Hour(
         start_ms=start,
         milliseconds=held.milliseconds,
+        import_ms=held.milliseconds if whole_hour else round(held.value("import_ms") or 0.0),
         imported=imported,
-        location=held.value("scope_2"),
+        location=held.value("scope_2" if whole_hour else "import_mass"),
         load=held.value("load"),
         boundary=held.value("boundary"),
         met=held.value("met_by_own"),
@@ -196,7 +201,7 @@ def markets(
         found = hour.market(proven)
         if found is None:
             continue
-        known_ms += hour.milliseconds
+        known_ms += hour.import_ms
         plain.append(found)
         until = hour.start_ms + HOUR_MS
         certified = retired_energy(fine, hour.start_ms, until, contracts) if fine else 0.0

@@ -82,8 +82,11 @@ TALLIES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Name of a tally to the columns that must all be known in an interval that counts."""
 
-HOURLY: Final = ("source:grid", "scope_2", "load", "boundary", "met_by_own", "ratio_ms")
-"""Columns that are summed per UTC hour."""
+HOURLY: Final = (
+    *("source:grid", "scope_2", "load", "boundary", "met_by_own", "ratio_ms"),
+    *("import", "import_mass", "import_ms"),
+)
+"""Columns that are summed per UTC hour; the last three over what is known of the import."""
 
 
 class Tally:
@@ -186,6 +189,15 @@ def _values(intervals: Sequence[BookedInterval]) -> dict[str, list[float | None]
     found["ratio_ms"] = [
         None if i.grid_carbon_free is None else i.grid_carbon_free * i.milliseconds
         for i in intervals
+    ]
+    grid = found["source:grid"]
+    found["import"] = [0.0 if value is None else value for value in grid]
+    found["import_mass"] = [
+        0.0 if value is None else mass for value, mass in zip(grid, found["scope_2"], strict=True)
+    ]
+    found["import_ms"] = [
+        0.0 if value is None else float(interval.milliseconds)
+        for value, interval in zip(grid, intervals, strict=True)
     ]
     return found
 
