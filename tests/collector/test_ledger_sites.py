@@ -18,6 +18,7 @@ from rackwatt.collector.ledger import (
 )
 from rackwatt.collector.live.figures import LiveFigures
 from rackwatt.collector.site import load_site
+from rackwatt.wire.config import ConfigErrors
 
 BEGIN = 1_780_000_000_000 // 60_000 * 60_000
 
@@ -114,3 +115,17 @@ def test_a_site_without_a_battery_or_a_country() -> None:
     assert (found.country, found.grid_carbon_free_ratio, found.initial) == ("", None, {})
     assert battery_parameters(site) == BatteryParameters()
     assert initial_stock(site) == 0.0
+
+
+@pytest.mark.parametrize(
+    "meter", ["{id: r1-n1/GPU-a, role: it}", "{id: it, role: it, sum: [r1-n1/GPU-a]}"]
+)
+def test_trap_the_power_of_gpus_cannot_stand_in_for_it(tmp_path: Path, meter: str) -> None:
+    """It misses CPUs, network, power supplies and the losses of an NVL72's power shelves."""
+    path = tmp_path / "site.yaml"
+    path.write_text(
+        f"site: {{id: demo, timezone: UTC}}\nmeters: [{{id: g, role: grid}}, {meter}]\n"
+        "halls: [{id: h, rows: [{id: r, racks: r1, nodes: '{rack}-n1', pdus: '{rack}-pdu'}]}]\n"
+    )
+    with pytest.raises(ConfigErrors, match="r1-n1/GPU-a"):
+        load_site(path)
