@@ -136,3 +136,13 @@ def test_a_slow_meter_is_interpolated_within_two_of_its_cadences() -> None:
     assert data(book)["it"] == pytest.approx(60.0)
     assert data(book)["metering"] == []
     book.close()
+
+
+def test_a_ups_that_is_no_metering_point_is_on_battery_too() -> None:
+    book = ledger(site=Site({"it": ("i",)}))
+    book.apply(coarse_records(range(-10, 160, 10)), 1)
+    book.apply([record("ups", s, on_battery_ratio=float(s == 30)) for s in range(0, 160, 10)], 2)
+    book.close_intervals(BEGIN + 150_000)
+    assert "ups_on_battery" in data(book)["metering"]
+    assert "ups_on_battery" not in data(book, 1)["metering"]
+    book.close()

@@ -92,6 +92,10 @@ class Inputs:
         """Whether a device has ever reported a field with a booked value."""
         return self._ids.get((device, field)) in self._newest
 
+    def devices(self, field: str) -> list[str]:
+        """The devices that have ever reported a field with a booked value."""
+        return [name for name, own in self._ids if own == field and self.knows(name, own)]
+
     def set_spec(
         self,
         device: str,

@@ -55,6 +55,8 @@ class Span:
     taps: tuple[Tap, ...] = ()
     points: Mapping[str, Any] | None = None
     classes: Mapping[str, MeterClass] = field(default_factory=dict)
+    supplies: Sequence[str] = ()
+    """UPSs, be they metering points or not."""
 
 
 class Metered:
@@ -75,7 +77,7 @@ class Metered:
         Args:
             boundaries: Whole hours for closed ones; see ``metering.energies``.
         """
-        span = Span(boundaries)
+        span = Span(boundaries, supplies=self._inputs.devices(ON_BATTERY))
         self._keep(span)
         spans = enumerate(pairwise(boundaries))
         return [self._booking(span, at, start, end) for at, (start, end) in spans], span.events
@@ -121,7 +123,7 @@ class Metered:
         nodes, ties = summed([(m.tap, m.energy.watt_hours) for m in found], terms.buses)
         known = sum(m.energy.watt_hours is not None for m in found)
         flags = {name for m in found for name in _MARKS if getattr(m.energy, name)}
-        if self._on_battery(span.taps, start, end):
+        if self._on_battery(span.supplies, start, end):
             flags.add("ups_on_battery")
         classes = self._classes(span, start)
         utilities, odd = self._utilities(span, index, start)
@@ -239,11 +241,10 @@ class Metered:
             return None
         return meter.parent or None
 
-    def _on_battery(self, members: Sequence[Tap], start: int, end: int) -> bool:
-        devices = {tap.device for tap in members if self._inputs.knows(tap.device, ON_BATTERY)}
+    def _on_battery(self, supplies: Sequence[str], start: int, end: int) -> bool:
         return any(
             start < reading.time_ms <= end and reading.value > 0.0
-            for device in devices
+            for device in supplies
             for reading in self._inputs.readings(device, ON_BATTERY, start, end)
         )
 
