@@ -101,3 +101,29 @@ def test_anchor_files_that_do_not_do(data: Path, tmp_path: Path) -> None:
     found = call("anchor", "--data", str(data), "--file", str(tmp_path / "no" / "a.txt"))
     assert found.exit_code == 1
     assert "cannot be written" in found.stderr
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n\n"])
+def test_a_file_without_an_anchor_proves_nothing(data: Path, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "anchors.txt"
+    file.write_text(text)
+    found = call("verify", "--data", str(data), "--anchor", str(file))
+    assert found.exit_code == 2
+    assert "holds no anchor" in found.stderr
+    found = call("verify", "--data", str(data), "--anchor", str(tmp_path))
+    assert found.exit_code == 2
+    assert "is a folder" in found.stderr
+
+
+def test_an_anchor_is_a_line_of_its_own(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "anchors.txt"
+    file.write_text(f"2020-01-01 1 {'0' * 64}")
+    assert call("anchor", "--data", str(data), "--file", str(file)).exit_code == 0
+    assert len(file.read_text().splitlines()) == 2
+
+
+def test_a_file_that_is_no_ledger(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").touch()
+    found = call("verify", "--data", str(tmp_path))
+    assert found.exit_code == 1
+    assert "is no ledger: it holds no books" in found.stderr

@@ -161,3 +161,23 @@ def test_what_is_not_booked_is_said(data: Path) -> None:
     found = show("--data", str(data), "--from", "2020-01-01", "--to", "2020-01-02")
     assert found.exit_code == 0
     assert "The books reach from" in found.stdout
+
+
+@pytest.mark.parametrize("time", ["0001-01-01", "1900-01-01", "9999-12-31", "2200-01-01T00:00Z"])
+@pytest.mark.parametrize("option", ["--from", "--to"])
+def test_years_in_which_no_clock_is_right(data: Path, option: str, time: str) -> None:
+    found = show("--data", str(data), option, time)
+    assert found.exit_code == 2
+    assert f"{option}: the year of '{time}' is not from 1970 to 2199" in found.stderr
+
+
+@pytest.mark.parametrize("every", ["1m", "1h", "1d"])
+def test_the_table_fits_a_hundred_columns(
+    data: Path, every: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    found = show("--data", str(data), "--every", every)
+    lines = found.stdout.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert sum(line.startswith("Time") for line in lines) == 1
+    assert "All flows of all lines are known." in lines

@@ -244,3 +244,11 @@ async def test_a_revoked_certificate_is_refused(folder: Folder, tmp_path: Path) 
         await refused(made, made.settings("a1"))
         topic = f"{ROOT}/hall-a/a2/power"
         assert await arrived(made, made.settings("a2"), [topic]) == [topic]
+
+
+@pytest.mark.parametrize("host", ["", "bad host", "-x", "a..b", "x" * 254])
+def test_a_host_that_no_certificate_can_name(folder: Folder, host: str) -> None:
+    before = folder.issued()
+    said = run("broker", "--site", "demo", "--dir", folder.path, "--", host, code=2)
+    assert "expects a DNS name or an IP address" in said
+    assert folder.issued() == before

@@ -207,6 +207,17 @@ def test_the_examples_are_good() -> None:
     assert "good for import only" in check(EXAMPLES / "import-site.yaml")
 
 
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_example_loads(path: Path) -> None:
+    assert load_site(path).id in check(path)
+
+
+def test_every_csv_of_the_examples_belongs_to_one() -> None:
+    named = {name for path in EXAMPLES.glob("*.yaml") for name in load_site(path).files}
+    tables = {path.name for path in EXAMPLES.glob("*.csv")}
+    assert tables - named == {"import-flows.csv"}  # of `rackwatt ledger import`
+
+
 def test_a_site_of_full_size_loads_in_three_seconds(tmp_path: Path) -> None:
     """2,540 racks and 45,720 nodes, each rack written out: the slowest way to write it."""
     lines = [HEAD, "halls:\n"]

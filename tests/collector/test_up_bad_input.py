@@ -3,10 +3,14 @@
 
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from rackwatt.collector import cli
@@ -17,6 +21,7 @@ from servers.fixtures import free_port
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "docs" / "examples" / "site.yaml"
+TETOUAN = ROOT / "docs" / "examples" / "site-tetouan.yaml"
 SNMP = (ROOT / "agents" / "rackwatt" / "agents" / "snmp" / "example.yaml").read_text()
 BROKER = "mqtt://127.0.0.1:1883"
 
@@ -206,21 +211,63 @@ def test_influx_wants_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert INFLUX_TOKEN in refused(rackwatt(*command, *given))
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "", "up", "collect", "account", "site", "site check", "site show", "store", "store setup",
-        "store dump", "twin", "twin build", "twin run", "twin truth", "twin break", "twin mend",
-    ],
-)  # fmt: skip
-def test_help_fits_the_terminal_and_teaches(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
+def every_command() -> Iterator[tuple[str, bool]]:
+    """All commands and whether each is a group, those of other rooms included."""
     if "twin" not in [group.name for group in cli.app.registered_groups]:
         cli._add_groups()
+    todo: list[tuple[str, Any]] = [("", typer.main.get_command(cli.app))]
+    while todo:
+        name, command = todo.pop()
+        below = getattr(command, "commands", {})
+        yield name, bool(below)
+        todo += [(f"{name} {one}".strip(), what) for one, what in below.items()]
+
+
+COMMANDS = dict(every_command())
+
+
+def test_all_groups_are_there() -> None:
+    assert {name for name, group in COMMANDS.items() if group} == {
+        "", "ledger", "pki", "site", "store", "twin",
+    }  # fmt: skip
+    assert {"ledger import", "site move", "twin simulate", "pki revoke"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_help_fits_the_terminal_and_teaches(
+    command: str, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
     shown = rackwatt(*command.split(), "--help")
     assert shown.exit_code == 0
-    assert max(map(len, shown.output.splitlines())) <= 100
+    lines = shown.output.splitlines()
+    assert max(map(len, lines)) <= 100
     assert not re.search(r"[│╭]|[a-z,]\.\.\.$", shown.output, re.MULTILINE)
-    if command and command not in {"site", "store", "twin"}:
+    if not COMMANDS[command]:
         assert "Examples:\n    rackwatt " in shown.output
         assert "Exit codes:\n    0  " in shown.output
+
+
+def test_a_full_disk_behind_stdout_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "rackwatt.collector.cli", "site", "check", SITE],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "rackwatt: cannot be written: No space left on device\n"
+
+
+def test_a_terminal_that_knows_ascii_only() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rackwatt.collector.cli", "site", "check", TETOUAN],
+        capture_output=True,
+        env={"PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"T?touan AI campus" in done.stdout

@@ -3,13 +3,15 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import sqlite3
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from importlib.metadata import entry_points
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -43,6 +45,9 @@ from rackwatt.collector.store.cli import store_app
 from rackwatt.collector.store.open import DEFAULT_ORG, RAW_BUCKET, ROLLUPS_BUCKET, TokenError
 from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.config import ConfigErrors, parse_duration
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The place that output goes to takes no more."""
 
 app = typer.Typer(
     name="rackwatt",
@@ -355,7 +360,17 @@ def main() -> None:
         typer.echo("rackwatt runs on Linux and macOS", err=True)
         sys.exit(2)
     _add_groups()
-    app()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows ASCII only gets "?"
+    try:
+        app()
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        # What was printed does not all stand where it was to go; say so on one line.
+        sys.stderr.write(f"rackwatt: cannot be written: {error.strerror}\n")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

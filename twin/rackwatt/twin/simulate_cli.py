@@ -42,6 +42,8 @@ EPILOG = more(
     wrong="wrong input or usage, or the folder holds books already",
 )
 _MEGA = 1e6
+_NO_PLACE = (FileNotFoundError, NotADirectoryError, PermissionError)
+"""The folder that was named cannot be one: bad input, nothing was begun."""
 
 
 def simulate_command(
@@ -124,10 +126,11 @@ def _plain_errors() -> Iterator[None]:
     except (SimulationProblem, UsageProblem, TokenError) as error:
         typer.echo(f"rackwatt: {error}", err=True)
         code = 2
-    except FileNotFoundError as error:
-        typer.echo(f"rackwatt: {error.filename}: {error.strerror}", err=True)
-        code = 2
-    except (SimulationFailed, sqlite3.Error, OSError) as error:
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"rackwatt: {where}{error.strerror or error}", err=True)
+        code = 2 if isinstance(error, _NO_PLACE) else 1
+    except (SimulationFailed, sqlite3.Error) as error:
         typer.echo(f"rackwatt: {error}", err=True)
         code = 1
     else:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """`rackwatt pki`: certificates for the broker and its clients, where a site has no PKI."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -30,6 +32,10 @@ Days = Annotated[
 ]
 Names = Annotated[list[str], typer.Argument(metavar="NAME…", show_default=False)]
 
+_LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_HOST: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.IGNORECASE)
+_LONGEST_HOST: Final = 253
+
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
@@ -39,7 +45,7 @@ def _plain_errors() -> Iterator[None]:
         typer.echo(f"rackwatt: {error}", err=True)
         raise typer.Exit(2) from None
     except OSError as error:
-        typer.echo(f"rackwatt: {error.filename}: {error.strerror}", err=True)
+        typer.echo(f"rackwatt: {error.filename or 'stdout'}: {error.strerror}", err=True)
         raise typer.Exit(2) from None
 
 
@@ -53,6 +59,19 @@ def _name(what: str, name: str) -> str:
     except ValueError as error:
         raise PkiError(str(error)) from None
     return name
+
+
+def _host(host: str) -> None:
+    """See that a certificate can name it.
+
+    Raises:
+        PkiError: it is neither an address nor a DNS name.
+    """
+    try:
+        ip_address(host)
+    except ValueError:
+        if len(host) > _LONGEST_HOST or not _HOST.fullmatch(host):
+            raise PkiError(f"HOST: expects a DNS name or an IP address, not {host!r}") from None
 
 
 @pki_app.command(
@@ -131,9 +150,12 @@ def broker_command(
     """
     with _plain_errors():
         names = [_name("collector", name) for name in collectors or ["collector"]]
+        _name("site", site)
+        for host in hosts:
+            _host(host)
         certificate, key = Folder(folder).server(hosts, _now(), days)
         rules, file = certificate.parent / "acl", certificate.parent / "mosquitto.conf"
-        rules.write_text(acl(_name("site", site), names), encoding="utf-8")
+        rules.write_text(acl(site, names), encoding="utf-8")
         file.write_text(configuration(folder.resolve(), port, address), encoding="utf-8")
         for label, path in (
             ("certificate", certificate),

@@ -51,7 +51,7 @@ def summary(site: Site, time_ms: int) -> str:
     lines += _paper_lines(site)
     if site.battery is not None:
         b = site.battery
-        size = "of unknown capacity" if b.capacity_wh is None else f"of {b.capacity_wh:,.10g} Wh"
+        size = "of unknown capacity" if b.capacity_wh is None else f"of {_big(b.capacity_wh, 'Wh')}"
         lines.append(
             f"battery {size}, efficiency {b.charge_efficiency:g} in, {b.discharge_efficiency:g} out"
         )
@@ -71,7 +71,7 @@ def _paper_lines(site: Site) -> list[str]:
         lines.append(f"fuel {fuel}: {liters:,.10g} L on paper")
     if site.settlement is not None:
         limit = site.settlement.subscribed_watts
-        stated = "no limit stated" if limit is None else f"{limit:,.10g} W subscribed"
+        stated = "no limit stated" if limit is None else f"{_big(limit, 'W')} subscribed"
         lines.append(f"demand in windows of {site.settlement.window_seconds / 60:g} min, {stated}")
     return lines
 
@@ -85,11 +85,24 @@ def _meter_lines(site: Site, time_ms: int) -> list[str]:
         lines.append(f"buses {', '.join(terms.buses)}")
         lines += [f"tie {t.id}: {t.source} to {t.target}, by {t.meter_id}" for t in terms.ties]
     for role, parts in terms.roles.items():
-        names = [("-" if term.sign < 0 else "") + term.meter_id for term in parts]
-        shown = ", ".join(names[:4]) + (f", ... ({len(names)} meters)" if len(names) > 4 else "")
-        lines.append(f"role {role}: {shown or 'no meter at this time'}")
+        shown = _some([term.meter_id for term in parts if term.sign > 0])
+        less = _some([term.meter_id for term in parts if term.sign < 0])
+        shown = (shown or "no meter at this time") + (f"; less {less}" if less else "")
+        lines.append(f"role {role}: {shown}")
     lines.append(f"PUE category {_CATEGORY_TEXT[terms.pue_category]}")
     return lines
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f", ... ({len(names):,} meters)" if len(names) > 4 else "")
+
+
+def _big(value: float, unit: str) -> str:
+    """`150 kWh`, `60 MW`: exact, in the prefix that fits."""
+    for least, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= least:
+            return f"{value / least:,.10g} {prefix}{unit}"
+    return f"{value:,.10g} {unit}"
 
 
 def _count(number: int, what: str) -> str:

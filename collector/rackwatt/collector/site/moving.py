@@ -106,6 +106,9 @@ def move(asked: Asked) -> None:
     where = "nowhere" if before is None else place_name(before)
     wanted = Relocation(asked.device, since, place)
     if asked.dry_run:
+        if again:
+            out.print(f"{asked.device} stands in {asked.to} at {utc(since)} already.")
+            return
         out.print(f"Would move {asked.device} from {where} to {asked.to} since {utc(since)}.")
         _correct(asked, wanted)
         return

@@ -145,7 +145,7 @@ def setup_command(
         except StoreError as error:
             _fail(str(error), 1)
         except OSError as error:
-            _fail(f"token cannot be written: {error}", 1)
+            _fail(f"{error.filename or 'token'} cannot be written: {error.strerror}", 1)
 
 
 @store_app.command(
@@ -220,7 +220,9 @@ def dump_command(
                 hint = nearest(measurement, known)
                 _fail(f"no measurement {measurement!r} here{f' ({hint})' if hint else ''}", 2)
             _write(dump, form, out)
-        except (StoreError, sqlite3.Error, OSError) as error:
+        except OSError as error:
+            _fail(f"{error.filename or out or 'stdout'}: {error.strerror}", 1)
+        except (StoreError, sqlite3.Error) as error:
             _fail(str(error), 1)
 
 

@@ -59,8 +59,10 @@ def read_token(file: Path | None, environment: Mapping[str, str] | None = None) 
     if file is not None:
         try:
             token = file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise TokenError(f"token file {file} cannot be read: {error}") from error
+        except OSError as error:
+            raise TokenError(f"token file {file} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise TokenError(f"token file {file} cannot be read: is not text in UTF-8") from error
         if not token or any(letter.isspace() for letter in token):
             raise TokenError(f"token file {file} must hold one token and nothing else")
         return token

@@ -116,13 +116,19 @@ def check_site(site: Site, time_ms: int) -> dict[str, list[Term]]:
     """The terms of each role, of a site that the world can stand for.
 
     Raises:
-        SimulationProblem: the site has several buses, or a role that the world lacks.
+        SimulationProblem: the site has several buses, no metering point, or a role that the
+            world lacks.
     """
     terms = site.terms_at(time_ms)
     if len(terms.buses) > 1:
         names = ", ".join(terms.buses)
         raise SimulationProblem(
             f"the site has several buses ({names}): only sites with one bus can be simulated"
+        )
+    if not terms.roles:
+        raise SimulationProblem(
+            "no meter of the site has a role at that time: there is nothing to book; "
+            "'rackwatt ledger import' needs no meters"
         )
     roles = {str(role): list(some) for role, some in terms.roles.items()}
     if "hydro" in roles:

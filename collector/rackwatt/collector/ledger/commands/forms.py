@@ -153,7 +153,7 @@ def print_table(
     out.print(Text(title, style="bold"))
     for part in _parts(drawn, keys, limit):
         out.print()
-        for line in _lines(part, totals, limit):
+        for line in _lines(part, totals, limit, "-" if out.options.ascii_only else "─"):
             out.print(line)
     if note:
         out.print()
@@ -199,18 +199,18 @@ def _parts(drawn: Sequence[_Drawn], keys: int, limit: int) -> list[list[_Drawn]]
     return [[*key, *part] for part in parts] or [key]
 
 
-def _lines(part: Sequence[_Drawn], totals: int, limit: int) -> Iterator[Text]:
+def _lines(part: Sequence[_Drawn], totals: int, limit: int, rule: str) -> Iterator[Text]:
     """The lines of one part."""
     deep = max(len(one.head) for one in part)
     for level in range(deep):
         heads = [Text(["", *one.head][max(0, level - deep + len(one.head) + 1)]) for one in part]
         yield _joined(part, heads, "bold")
     wide = min(sum(one.width + _GAP for one in part) - _GAP, limit)
-    yield Text("─" * wide)
+    yield Text(rule * wide)
     rows = list(zip(*(one.cells for one in part), strict=True))
     for number, row in enumerate(rows):
         if totals and number == len(rows) - totals:
-            yield Text("─" * wide)
+            yield Text(rule * wide)
         yield _joined(part, row)
 
 

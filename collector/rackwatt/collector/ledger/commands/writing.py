@@ -117,7 +117,9 @@ def _plainly(path: Path) -> Iterator[None]:
         yield
     except NewerLedger as error:
         stop(f"{path}: {error}", 1)
-    except (sqlite3.Error, OSError) as error:
+    except OSError as error:
+        stop(f"{error.filename or path} cannot be written: {error.strerror}", 1)
+    except sqlite3.Error as error:
         stop(f"{path} cannot be written: {error}", 1)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from rackwatt.collector.accounting.keyfigures import REPORTED_COVERAGE
 from rackwatt.collector.accounting.vocabulary import DAY_MS
+from rackwatt.collector.ledger.commands.forms import scale
 from rackwatt.collector.ledger.importing.closing import Check
 from rackwatt.collector.ledger.importing.provenance import Provenance
 from rackwatt.collector.ledger.importing.reader import utc
@@ -276,11 +277,13 @@ def _length(seconds: float) -> str:
 
 
 def _kwh(watt_hours: float) -> str:
-    return f"{watt_hours / 1000:,.3f} kWh"
+    unit, factor = scale("Wh", abs(watt_hours))
+    return f"{watt_hours * factor:,.3f} {unit}"
 
 
 def _kg(mass: Known) -> str:
-    return f"{mass.value / 1000:,.3f} kg" if mass.seconds > 0.0 else "unknown"
+    unit, factor = scale("g", abs(mass.value))
+    return f"{mass.value * factor:,.3f} {unit}" if mass.seconds > 0.0 else "unknown"
 
 
 def _divided(over: float, under: float) -> float | None:
