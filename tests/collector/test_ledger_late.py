@@ -13,8 +13,8 @@ from collector.books import BEGIN, HOUR, MINUTE, data, ledger, record, rows
 
 from rackwatt.collector.accounting.battery import BatteryState
 from rackwatt.collector.ledger import InputRecord, Ledger, Refusal
-from rackwatt.collector.ledger.closing import Rules
 from rackwatt.collector.ledger.journal import Booking
+from rackwatt.collector.ledger.rules import Rules
 
 HOURS = 6
 NOW = BEGIN + HOURS * HOUR + 30_000
