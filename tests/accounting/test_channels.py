@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Roles become terms."""
 
+import pytest
 from collector.terms import Term, Terms, Tie
 
 from rackwatt.collector.accounting.channels import (
@@ -71,3 +72,11 @@ def test_terms_sum_up_to_the_flows_of_each_bus() -> None:
     assert ties == (TieFlow("north", "south", 3.0),)
     site = of_site(list(nodes.values()))
     assert site == Flows({"grid": 5.0}, {"it": 3.0, "losses": None}, 2.0, 0.0)
+
+
+@pytest.mark.parametrize("category", [2, 3])
+def test_trap_a_power_shelf_is_it_at_its_ac_input_and_its_losses_are_its(category: int) -> None:
+    """An NVL72's shelves lose some percent: their DC output is not the IT input."""
+    terms = Terms({"it": (Term("shelf-1"),)}, category)
+    (tap,) = taps(terms, {"shelf-1"})
+    assert (tap.flow, tap.channel) == ("it", FORWARD)
