@@ -3,7 +3,8 @@
 
 import pytest
 
-from rackwatt.collector.ledger.commands.forms import Column, print_table, scale
+from rackwatt.collector.ledger.commands.forms import Column, print_table
+from rackwatt.collector.ledger.units import scale
 
 
 @pytest.fixture

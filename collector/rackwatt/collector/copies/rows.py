@@ -255,6 +255,7 @@ def place_figures(places: Places, data: Mapping[str, Any]) -> dict[tuple[str, Ta
         found[HALLS, tags_of(hall=hall, site=site)] = {
             "energy_watt_hours": held["load"],
             "it_watt_hours": held["it"],
+            "carbon_free_watt_hours": held.get("carbon_free"),
             **_carbon(held),
             **_origins(held),
         }

@@ -12,6 +12,8 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
+from rackwatt.collector.ledger.units import scale
+
 UNKNOWN: Final = "unknown"
 _WIDE: Final = 240
 """Columns of a table that goes into a file or a pipe, unless COLUMNS says otherwise."""
@@ -111,19 +113,6 @@ class Column:
 def _largest(values: Sequence[object]) -> float:
     numbers = [abs(value) for value in values if isinstance(value, int | float)]
     return max(numbers, default=0.0)
-
-
-def scale(unit: str, largest: float) -> tuple[str, float]:
-    """The unit that fits the largest of some numbers, and what to multiply them by."""
-    steps: dict[str, Sequence[tuple[float, str, float]]] = {
-        "Wh": [(1e10, "GWh", 1e-9), (1e7, "MWh", 1e-6), (0.0, "kWh", 1e-3)],
-        "g": [(1e11, "kt", 1e-9), (1e7, "t", 1e-6), (0.0, "kg", 1e-3)],
-        "%": [(0.0, "%", 100.0)],
-    }
-    for least, name, factor in steps.get(unit, [(0.0, unit, 1.0)]):
-        if largest >= least:
-            return name, factor
-    return unit, 1.0
 
 
 def _number(value: object, factor: float, digits: int) -> Text:

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from rackwatt.collector.accounting.keyfigures import REPORTED_COVERAGE
 from rackwatt.collector.accounting.vocabulary import DAY_MS
-from rackwatt.collector.ledger.commands.forms import scale
 from rackwatt.collector.ledger.importing.closing import Check
 from rackwatt.collector.ledger.importing.provenance import Provenance
 from rackwatt.collector.ledger.importing.reader import utc
 from rackwatt.collector.ledger.importing.tally import Known, PeriodRatio, Tally
+from rackwatt.collector.ledger.units import scale
 
 _MEANINGS: Final[Mapping[str, str]] = {
     "missing_value": "an energy is unknown, and so is what depends on it",
