@@ -224,7 +224,7 @@ def _print(lines: Sequence[Mapping[str, Any]]) -> None:
 def _say_excluded(excluded: Sequence[_Excluded], lines: Sequence[Mapping[str, Any]]) -> None:
     out = console(err=True)
     total = sum(line["face_value_watt_hours"] for line in lines)
-    out.print(f"{len(lines)} certificates, {total} Wh; {len(excluded)} hours left out")
+    out.print(f"{len(lines):,} certificates, {total:,} Wh; {len(excluded):,} hours left out")
     for one in excluded:
         out.print(f"left out: {utc(one.start_ms)} {one.source}: {one.reason}")
     out.print(LATER)
