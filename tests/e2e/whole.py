@@ -128,6 +128,10 @@ class Whole:
         os.kill(before, signal.SIGKILL)
         wait_for(f"new {name}", lambda: self.children().get(name, before) != before, 30)
 
+    def freeze_child(self, name: str) -> None:
+        """SIGSTOP a child: it takes and acknowledges nothing until it is killed."""
+        os.kill(self.children()[name], signal.SIGSTOP)
+
     def kill_all(self) -> None:
         """SIGKILL the whole tree at once."""
         assert self.process is not None

@@ -364,12 +364,17 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows ASCII only gets "?"
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where it can be answered for, and not at the very end
     except OSError as error:
-        if error.errno not in _FULL:
+        # What was printed does not all stand where it was to go; nothing more will.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno not in _FULL | {errno.EPIPE}:
             raise
-        # What was printed does not all stand where it was to go; say so on one line.
-        sys.stderr.write(f"rackwatt: cannot be written: {error.strerror}\n")
+        if error.errno != errno.EPIPE:
+            sys.stderr.write(f"rackwatt: cannot be written: {error.strerror}\n")
         sys.exit(1)
 
 
