@@ -3,7 +3,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from rackwatt.collector.access import Access
 from rackwatt.collector.exposition import exposition
 from rackwatt.collector.ingest import frames
 from rackwatt.collector.ingest.ingest import Ingest
@@ -42,12 +43,14 @@ class CollectOptions:
     data: Path
     host: str
     port: int
-    token: str
+    token: str = field(repr=False)
     """What the accountant must show at `/internal/…`."""
     halls: tuple[str, ...] | None = None
     backfill_seconds: float | None = 0.0
     spool_max_bytes: int = 4 * 10**9
     with_accountant: bool = True
+    access: Access = field(default_factory=Access)
+    """Who may read metrics; the accountant's token always opens."""
 
 
 class CollectStore(Store, RollupStore, Protocol):
@@ -82,13 +85,16 @@ async def collect(site: Site, store: CollectStore, options: CollectOptions, cloc
     drain = Drain(spool, store, site, clock, rollups)
     state = CollectorState(known_of(site, options.halls), ingest, spool, drain, clock)
     door = Door(state, spool, ingest, options.token)
+    access = options.access
+    if access.tokens:
+        access = replace(access, tokens=(*access.tokens, options.token))
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(ingest.run(), name="ingest")
             tasks.create_task(drain.run(), name="drain")
             tasks.create_task(_measure(state, clock), name="measure")
             tasks.create_task(
-                serve_http(door.app(), options.host, options.port, door.close),
+                serve_http(door.app(), options.host, options.port, door.close, access),
                 name="http",
             )
     finally:
