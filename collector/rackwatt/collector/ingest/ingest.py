@@ -12,12 +12,14 @@ from typing import Final, Protocol, cast
 
 from pydantic import ValidationError
 
+from rackwatt.collector.ingest.complaints import Complaints
 from rackwatt.collector.ingest.replays import Replays
 from rackwatt.collector.ingest.spool import Batch, DeadLetter, Spool
 from rackwatt.collector.ingest.watch import AgentWatch, Backfill, GapWatch, Loss
 from rackwatt.wire.backoff import Backoff
 from rackwatt.wire.clock import Clock
 from rackwatt.wire.codec import (
+    MAX_PAYLOAD_BYTES,
     Decoded,
     Envelope,
     Reason,
@@ -38,6 +40,10 @@ _log = logging.getLogger(__name__)
 
 OWNER_SECONDS: Final = 600.0
 """A device that its agent has not reported for so long may be taken over by another."""
+MAX_DEVICES: Final = 1_000_000
+"""Devices whose agent is remembered; whose device a further one is, is not looked after."""
+MAX_AGENTS: Final = 20_000
+"""Beyond this no agent is taken in that the site file does not name."""
 
 
 class Places(Protocol):
@@ -101,6 +107,7 @@ class Ingest:
         # What the watch holds as received is in the spool, or in the batch of the lock's holder:
         # nobody else may save the watch meanwhile, else a crash would lose that batch.
         self._saving = asyncio.Lock()
+        self._complaints = Complaints(clock)
         self.watch = GapWatch()
         self.counts = Counts()
         self.replays = Replays(self.watch, clock.now_ms())
@@ -161,6 +168,17 @@ class Ingest:
             detail = f"agent {topic.agent!r} speaks from hall {topic.hall!r}, which {belongs}"
             self._reject(batch, message, now, Reject(Reason.WRONG_HALL, detail))
             return False
+        stranger = expected is None and self.watch.get(topic.agent) is None
+        if stranger and len(self.watch) >= MAX_AGENTS:
+            detail = f"agent {topic.agent!r} is one more than {MAX_AGENTS}"
+            self._reject(batch, message, now, Reject(Reason.TOO_MANY_AGENTS, detail))
+            return False
+        if len(message.payload) > MAX_PAYLOAD_BYTES:
+            # Before anything is parsed: some 10 MB of it would hold up all others for seconds.
+            detail = f"{len(message.payload)} bytes, at most {MAX_PAYLOAD_BYTES} are read"
+            self.watch.agent(topic.agent, topic.hall).unreadable += topic.last in KINDS
+            self._reject(batch, message, now, Reject(Reason.TOO_LARGE, detail))
+            return False
         return True
 
     def _reject(self, batch: Batch, message: Received, now: int, reject: Reject) -> None:
@@ -171,7 +189,7 @@ class Ingest:
         batch.deadletters.append(
             DeadLetter(now, message.topic, message.payload, reject.reason, detail)
         )
-        _log.warning("%s: rejected, %s: %s", message.topic[:200], reject.reason, detail)
+        self._complaints.say(reject.reason, message.topic, detail)
 
     def _take_status(
         self,
@@ -184,8 +202,7 @@ class Ingest:
         try:
             status = Status.model_validate_json(message.payload)
         except ValidationError as error:
-            reject = Reject(Reason.BAD_STATUS, str(error).replace("\n", " ")[:300])
-            self._reject(batch, message, now, reject)
+            self._reject(batch, message, now, Reject(Reason.BAD_STATUS, _brief(error)))
             return
         backfill = Backfill(self._backfill_seconds, now)
         losses = self.watch.status(
@@ -217,9 +234,9 @@ class Ingest:
         try:
             inventory = Inventory.model_validate_json(message.payload)
         except ValidationError as error:
-            reject = Reject(Reason.BAD_INVENTORY, str(error).replace("\n", " ")[:300])
-            self._reject(batch, message, now, reject)
+            self._reject(batch, message, now, Reject(Reason.BAD_INVENTORY, _brief(error)))
             return
+        self.watch.agent(topic.agent, topic.hall)  # counts for their bound
         if self._inventories.get(topic.agent) != inventory.version:
             self._inventories[topic.agent] = inventory.version
             batch.messages.append((now, message.topic, message.payload))
@@ -239,6 +256,10 @@ class Ingest:
         except UnreadableEnvelope as error:
             agent.unreadable += 1
             self._reject(batch, message, now, Reject(error.reason, str(error)))
+            return
+        if not agent.has_room(envelope.epoch, envelope.seq):
+            detail = f"epoch {envelope.epoch}, message {envelope.seq}: one gap too many"
+            self._reject(batch, message, now, Reject(Reason.TOO_MANY_GAPS, detail))
             return
         overdue = self._is_overdue(agent, envelope)
         if not agent.receive(envelope.epoch, envelope.seq):
@@ -274,7 +295,7 @@ class Ingest:
                 refused.add(reading.device)
                 detail = f"{reading.device} is reported by {owner!r}"
                 decoded.rejects.append(Reject(Reason.DEVICE_CONFLICT, detail))
-            else:
+            elif reading.device in self._owners or len(self._owners) < MAX_DEVICES:
                 self._owners[reading.device] = (agent, now)
         if not refused:
             return payload
@@ -340,3 +361,10 @@ class Ingest:
             for device, (agent, seen) in self._owners.items()
             if now - seen < OWNER_SECONDS
         }
+
+
+def _brief(error: ValidationError) -> str:
+    """What is wrong, in short; a large message may have half a million faults."""
+    if error.error_count() > 100:
+        return f"{error.error_count()} faults in {error.title}"
+    return str(error).replace("\n", " ")[:300]
