@@ -44,6 +44,16 @@ LOST: Final = MetricSpec(
     "counter",
     "Messages closed as lost since the spool was made.",
 )
+WAITING: Final = MetricSpec(
+    "rackwatt_ingest_waiting_bytes",
+    "gauge",
+    "Messages read from the broker and not yet in the spool; bounded by 64 MB.",
+)
+PAUSES: Final = MetricSpec(
+    "rackwatt_ingest_pauses_total",
+    "counter",
+    "How often reading from the broker stopped at that bound.",
+)
 DEADLETTERS: Final = MetricSpec("rackwatt_deadletter_messages", "gauge", "Dead letters kept.")
 AGENT_UP: Final = MetricSpec(
     "rackwatt_agent_up", "gauge", "1 while a field agent is online.", ("agent",)
@@ -86,8 +96,9 @@ ROLLUPS_PENDING: Final = MetricSpec(
 STORE_UP: Final = MetricSpec("rackwatt_store_up", "gauge", "1 when the store took the last batch.")
 
 CATALOGUE: Final[Sequence[MetricSpec]] = (
-    MESSAGES, REJECTED, RECOVERED, DUPLICATE, LOST, DEADLETTERS, AGENT_UP, MISSING, GPU_NODES,
-    CLOCK_OFFSET, SPOOL_BYTES, SPOOL_OLDEST, STORE_POINTS, STORE_UP, ROLLUPS, ROLLUPS_PENDING,
+    MESSAGES, REJECTED, RECOVERED, DUPLICATE, LOST, DEADLETTERS, WAITING, PAUSES, AGENT_UP,
+    MISSING, GPU_NODES, CLOCK_OFFSET, SPOOL_BYTES, SPOOL_OLDEST, STORE_POINTS, STORE_UP, ROLLUPS,
+    ROLLUPS_PENDING,
 )  # fmt: skip
 
 AgentState = Literal["online", "silent", "offline"]
@@ -151,7 +162,10 @@ class CollectorState:
     def _rejected(self) -> Counter[Reason]:
         """By reason: at the door, and by the store."""
         return self._ingest.counts.rejected + Counter(
-            {Reason.REFUSED_BY_STORE: self._drain.refused}
+            {
+                Reason.REFUSED_BY_STORE: self._drain.refused,
+                Reason.UNREADABLE: self._drain.unreadable,
+            }
         )
 
     def families(self) -> list[Metric]:
@@ -169,6 +183,8 @@ class CollectorState:
             DUPLICATE.of(counts.duplicates),
             LOST.of(self._spool.lost),
             DEADLETTERS.of(self._spool.deadletters),
+            WAITING.of(self._ingest.session.waiting_bytes),
+            PAUSES.of(self._ingest.session.pauses),
         ]
 
     def _agent_families(self) -> list[Metric]:

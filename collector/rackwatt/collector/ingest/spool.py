@@ -11,6 +11,7 @@ import sqlite3
 import uuid
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,8 @@ ACCOUNTANT: Final = "accountant"
 MAX_DEADLETTERS: Final = 10_000
 """The newest are kept: an agent of another version must not fill the disk."""
 
+RESERVE_BYTES: Final = 4_000_000
+"""Kept free for deleting what was read, when the disk is full."""
 _LETTER_BYTES: Final = 65_536
 """Of a dead letter's payload; a message of a whole rack has some 10 kB."""
 _TRIM_MESSAGES: Final = 50_000
@@ -107,7 +110,7 @@ class Spool:
         self._path = path
         self._max_bytes = max_bytes
         self._clock = clock
-        self._writer = Writer(path, _SCHEMA)
+        self._writer = Writer(path, _SCHEMA, reserve_bytes=RESERVE_BYTES)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="spool-read")
         self._reading: sqlite3.Connection | None = None
         self._cursors = dict.fromkeys(consumers, 0)
@@ -151,8 +154,9 @@ class Spool:
         query = "SELECT coalesce(sum(length(payload)), 0) FROM messages"
         self._bytes = db.execute(query).fetchone()[0]
         self.deadletters = db.execute("SELECT count(*) FROM deadletters").fetchone()[0]
-        query = "SELECT coalesce(sum(high - low + 1), 0) FROM losses"
-        self.lost = db.execute(query).fetchone()[0]
+        # As floats: an agent may claim so much that a sum of integers overflows.
+        query = "SELECT total(high - low + 1) FROM losses"
+        self.lost = int(db.execute(query).fetchone()[0])
         return _load_watches(db)
 
     async def append(self, batch: Batch) -> None:
@@ -198,8 +202,11 @@ class Spool:
             async with self.appended:
                 self.appended.notify_all()
 
-    async def read(self, after: int, limit: int) -> list[Record]:
-        """Up to `limit` messages with an id above `after`, in order."""
+    async def read(self, after: int, limit: int, max_bytes: int | None = None) -> list[Record]:
+        """Up to `limit` messages with an id above `after`, in order.
+
+        With `max_bytes` no more follow once their payloads together reach it.
+        """
         query = (
             "SELECT id, received_ms, topic, payload FROM messages WHERE id > ? ORDER BY id LIMIT ?"
         )
@@ -207,7 +214,15 @@ class Spool:
         def work() -> list[Record]:
             if self._reading is None:
                 return []
-            return [Record(*row) for row in self._reading.execute(query, (after, limit))]
+            found: list[Record] = []
+            size = 0
+            with closing(self._reading.execute(query, (after, limit))) as rows:
+                for row in rows:
+                    found.append(Record(*row))
+                    size += len(found[-1].payload)
+                    if max_bytes is not None and size >= max_bytes:
+                        break
+            return found
 
         return await asyncio.get_running_loop().run_in_executor(self._reader, work)
 
@@ -255,7 +270,8 @@ class Spool:
             )
             return size, db.execute(query, (max(0, excess),)).rowcount
 
-        size, buried = await self._writer.run(work)
+        # With the reserve: on a disk that is full to the last byte only this makes room.
+        size, buried = await self._writer.run(work, last_resort=True)
         self._bytes -= size
         self.deadletters -= buried
         self._trimmed = max(self._trimmed, through)
@@ -340,8 +356,8 @@ def _load_watches(db: sqlite3.Connection) -> list[AgentWatch]:
             lost=Ranges((low, high) for low, high in json.loads(lost)),
             sent_through=sent,
         )
-    query = "SELECT agent, sum(high - low + 1) FROM losses GROUP BY agent"
+    query = "SELECT agent, total(high - low + 1) FROM losses GROUP BY agent"
     for name, lost in db.execute(query):
         if name in agents:
-            agents[name].forgotten_lost = max(0, lost - agents[name].lost())
+            agents[name].forgotten_lost = max(0, int(lost) - agents[name].lost())
     return list(agents.values())
