@@ -51,7 +51,7 @@ class Connection(H11Protocol):
 
     def _watch(self) -> None:
         """The clock runs while no answer is being made: whatever else the client sends."""
-        waiting = self.cycle is None or self.cycle.response_complete
+        waiting = getattr(self.cycle, "response_complete", True)  # None: no request so far
         if not waiting:
             if self._overdue is not None:
                 self._overdue.cancel()
