@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rackwatt.collector.helptext import NARROW, more
+from rackwatt.collector.ingest.commands import letters_app
 from rackwatt.collector.ledger.commands import ledger_app
 from rackwatt.collector.pki.cli import pki_app
 from rackwatt.collector.roles.arguments import (
@@ -73,6 +74,7 @@ app.add_typer(site_app, name="site")
 app.add_typer(store_app, name="store")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(pki_app, name="pki")
+app.add_typer(letters_app, name="deadletter")
 
 
 def _add_groups() -> None:

@@ -5,16 +5,17 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
 from pydantic import ValidationError
 
+from rackwatt.collector.ingest.clocks import Clocks, Echo
 from rackwatt.collector.ingest.complaints import Complaints
+from rackwatt.collector.ingest.counts import Counts
 from rackwatt.collector.ingest.replays import Replays
 from rackwatt.collector.ingest.spool import Batch, DeadLetter, Spool
+from rackwatt.collector.ingest.state import Owners
 from rackwatt.collector.ingest.watch import AgentWatch, Backfill, GapWatch, Loss
 from rackwatt.wire.backoff import Backoff
 from rackwatt.wire.clock import Clock
@@ -38,10 +39,6 @@ from rackwatt.wire.topics import INVENTORY, REPLAY, STATUS, Topic, TopicError, s
 
 _log = logging.getLogger(__name__)
 
-OWNER_SECONDS: Final = 600.0
-"""A device that its agent has not reported for so long may be taken over by another."""
-MAX_DEVICES: Final = 1_000_000
-"""Devices whose agent is remembered; whose device a further one is, is not looked after."""
 MAX_AGENTS: Final = 20_000
 """Beyond this no agent is taken in that the site file does not name."""
 
@@ -59,16 +56,6 @@ class Places(Protocol):
 
     def hall_of_agent(self, agent: str) -> str | None:
         """The hall that the site file gives to an agent; None when it does not name it."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What ingest has done since it started."""
-
-    messages: Counter[str] = field(default_factory=Counter)
-    rejected: Counter[Reason] = field(default_factory=Counter)
-    duplicates: int = 0
-    recovered: int = 0
 
 
 class Ingest:
@@ -101,21 +88,25 @@ class Ingest:
         self._spool = spool
         self._clock = clock
         self._backfill_seconds = backfill_seconds
-        self._owners: dict[str, tuple[str, float]] = {}
-        self._owners_due = 0.0
+        self._owners = Owners(spool.remembered.owners, clock.monotonic())
         self._inventories: dict[str, str] = {}
         # What the watch holds as received is in the spool, or in the batch of the lock's holder:
         # nobody else may save the watch meanwhile, else a crash would lose that batch.
         self._saving = asyncio.Lock()
         self._complaints = Complaints(clock)
         self.watch = GapWatch()
-        self.counts = Counts()
+        self.counts = Counts.of(spool.tallies)
+        self.clocks = Clocks(spool.remembered.clocks)
         self.replays = Replays(self.watch, clock.now_ms())
         shard = "-".join(halls) if halls else "all"
+        name = f"rackwatt-collector-{places.id}-{shard}"
+        # Who asks for nobody's messages: what we say there comes back to us alone.
+        self._own = str(Topic(places.id, "site", name[:100], REPLAY))
+        self._echo = Echo(f"{clock.now_ms()}")
         self.session = Session(
             broker,
-            f"rackwatt-collector-{places.id}-{shard}",
-            subscriptions=subscriptions(places.id, halls),
+            name,
+            subscriptions=[*subscriptions(places.id, halls), self._own],
             on_batch=self._on_batch,
             clock=clock,
         )
@@ -126,6 +117,7 @@ class Ingest:
             tasks.create_task(self.session.run(), name="session")
             tasks.create_task(self._ask_again(), name="replays")
             tasks.create_task(self._trim(), name="trim")
+            tasks.create_task(self._call(), name="echo")
 
     # -- taking ------------------------------------------------------------------------------
 
@@ -134,12 +126,42 @@ class Ingest:
             await self._append(self._sort(received))
         self.session.ack(received)
 
-    def _sort(self, received: Sequence[Received]) -> Batch:
+    async def save(self, make: Callable[[], Batch]) -> None:
+        """Make a batch and have it durable, while nobody else changes what is remembered."""
+        async with self._saving:
+            await self._append(make())
+
+    def reconsider(self, topic: str, payload: bytes, received_ms: int, *, again: bool) -> Batch:
+        """Check a message that was refused once more, without counting it; within `save`.
+
+        Args:
+            topic: as it came.
+            payload: as it came.
+            received_ms: when it came.
+            again: a part of it was taken then.
+        """
+        agent = self.watch.get(topic.split("/")[-2]) if "/" in topic else None
+        said = None if agent is None else (agent.last_seen_ms, agent.unreadable)
+        counts, self.counts = self.counts, Counts()
+        try:
+            message = Received(topic, payload, retain=False, mid=0, qos=0, connection=0)
+            return self._sort([message], received_ms, again=again)
+        finally:
+            self.counts = counts
+            if agent is not None and said is not None:
+                agent.last_seen_ms, agent.unreadable = said
+
+    def _sort(
+        self, received: Sequence[Received], now: int | None = None, *, again: bool = False
+    ) -> Batch:
         """What of these messages is to be kept, and where."""
         batch = Batch()
         touched: dict[str, AgentWatch] = {}
-        now = self._clock.now_ms()
+        now = self._clock.now_ms() if now is None else now
         for message in received:
+            if message.topic == self._own:
+                self._echo.heard(message.payload)
+                continue
             try:
                 topic = Topic.parse(message.topic)
             except TopicError as error:
@@ -152,8 +174,10 @@ class Ingest:
             elif topic.last == INVENTORY:
                 self._take_inventory(batch, message, topic, now)
             elif topic.last in KINDS:
-                self._take_readings(batch, message, topic, now, touched)
+                self._take_readings(batch, message, topic, now, touched, again=again)
         batch.watches = list(touched.values())
+        batch.notes += [*self._owners.notes(), *self.clocks.notes()]
+        batch.tallies = self.counts.tallies()
         return batch
 
     def _at_home(self, batch: Batch, message: Received, topic: Topic, now: int) -> bool:
@@ -212,7 +236,11 @@ class Ingest:
         if not message.retain:
             agent.last_seen_ms = now
             if status.state == "online":
-                agent.clock_offset_seconds = (now - status.time) / 1000
+                offset = (now - status.time) / 1000
+                behind = self._echo.behind(self._clock.monotonic())
+                agent.clock_offset_seconds = self.clocks.told(
+                    agent.name, status.epochs, offset, behind
+                )
         touched[agent.name] = agent
         self._note_losses(losses)
         batch.losses += losses
@@ -248,6 +276,8 @@ class Ingest:
         topic: Topic,
         now: int,
         touched: dict[str, AgentWatch],
+        *,
+        again: bool,
     ) -> None:
         agent = self.watch.agent(topic.agent, topic.hall)
         agent.last_seen_ms = now
@@ -262,7 +292,7 @@ class Ingest:
             self._reject(batch, message, now, Reject(Reason.TOO_MANY_GAPS, detail))
             return
         overdue = self._is_overdue(agent, envelope)
-        if not agent.receive(envelope.epoch, envelope.seq):
+        if not agent.receive(envelope.epoch, envelope.seq) and not again:
             self.counts.duplicates += 1
             return
         touched[agent.name] = agent
@@ -290,13 +320,11 @@ class Ingest:
         now = self._clock.monotonic()
         refused: set[str] = set()
         for reading in decoded.readings:
-            owner, seen = self._owners.get(reading.device, (agent, now))
-            if owner != agent and now - seen < OWNER_SECONDS:
+            owner = self._owners.claim(reading.device, agent, now)
+            if owner is not None:
                 refused.add(reading.device)
                 detail = f"{reading.device} is reported by {owner!r}"
                 decoded.rejects.append(Reject(Reason.DEVICE_CONFLICT, detail))
-            elif reading.device in self._owners or len(self._owners) < MAX_DEVICES:
-                self._owners[reading.device] = (agent, now)
         if not refused:
             return payload
         decoded.readings = [item for item in decoded.readings if item.device not in refused]
@@ -344,23 +372,22 @@ class Ingest:
     async def _trim(self) -> None:
         """Every 2 s; a turn that is missed is skipped."""
         async for _ in ticks(2.0, self._clock):
-            self._forget_owners()
+            if self._owners.forget(self._clock.monotonic()):
+                await self.save(lambda: Batch(notes=self._owners.notes()))
             try:
                 await self._spool.trim()
             except sqlite3.Error as error:
                 _log.error("spool: cannot trim: %s", error)
 
-    def _forget_owners(self) -> None:
-        """Devices that nobody reports any more belong to nobody."""
-        now = self._clock.monotonic()
-        if now < self._owners_due:
-            return
-        self._owners_due = now + OWNER_SECONDS
-        self._owners = {
-            device: (agent, seen)
-            for device, (agent, seen) in self._owners.items()
-            if now - seen < OWNER_SECONDS
-        }
+    async def _call(self) -> None:
+        """Now and then, to hear how long messages wait at the broker."""
+        async for _ in ticks(1.0, self._clock):
+            if not self.session.connected.is_set():
+                continue
+            payload = self._echo.call(self.session.number, self._clock.monotonic())
+            if payload is not None:
+                with contextlib.suppress(NotConnected):
+                    await self.session.publish(self._own, payload)
 
 
 def _brief(error: ValidationError) -> str:

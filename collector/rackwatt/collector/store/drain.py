@@ -7,9 +7,11 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from rackwatt.collector.ingest.counts import REFUSED
 from rackwatt.collector.ingest.spool import STORE, Batch, DeadLetter, Record, Spool
 from rackwatt.collector.site import Site
 from rackwatt.collector.store.base import Row, Store, StoreRefused, StoreUnavailable, WriteResult
+from rackwatt.collector.store.letters import to_payload
 from rackwatt.collector.store.rolling import Rollups
 from rackwatt.collector.store.rows import rows_of
 from rackwatt.wire.backoff import Backoff
@@ -60,7 +62,7 @@ class Drain:
         self._failed = False
         self._limit = BATCH_MESSAGES
         self.points = 0
-        self.refused = 0
+        self.refused = spool.tallies.get(REFUSED, 0)
         """Rows that went to the dead letters."""
         self.unreadable = 0
         """Messages in the spool that went there: a damaged file, or one of another version."""
@@ -147,13 +149,14 @@ class Drain:
     def _letters(self, rejected: Sequence[tuple[Row, str]]) -> Iterator[DeadLetter]:
         now = self._clock.now_ms()
         for row, reason in rejected:
-            text = repr((row.tags, dict(row.fields), row.time_ms)).encode()
-            yield DeadLetter(now, row.measurement, text, Reason.REFUSED_BY_STORE, reason)
+            yield DeadLetter(now, row.measurement, to_payload(row), Reason.REFUSED_BY_STORE, reason)
 
     async def _bury(self, letters: Sequence[DeadLetter]) -> None:
         if not letters:
             return
+        rows = sum(letter.reason == Reason.REFUSED_BY_STORE for letter in letters)
+        total = {REFUSED: self.refused + rows}
         try:
-            await self._spool.append(Batch(deadletters=list(letters)))
+            await self._spool.append(Batch(deadletters=list(letters), tallies=total))
         except sqlite3.Error as error:
             raise StoreUnavailable(f"dead letters cannot be kept: {error}") from error
