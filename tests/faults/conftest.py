@@ -22,12 +22,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Backoff, "next", lambda self: following(self) / 20)
 
 
-@pytest.hookimpl(hookwrapper=True)
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
-) -> Generator[None, "pytest.CallInfo[None]", None]:
-    outcome = yield
-    note_outcome(item, outcome.get_result())
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    note_outcome(item, report)
+    return report
 
 
 def pytest_terminal_summary(

@@ -13,7 +13,9 @@ from faults_kit.compare import Values, difference, not_received, stored_in
 from faults_kit.fleet import Fleet
 
 from rackwatt.collector.ingest.ingest import Ingest
+from rackwatt.collector.ingest.replays import Ask
 from rackwatt.collector.ingest.spool import STORE, Spool
+from rackwatt.collector.ingest.watch import Loss
 from rackwatt.collector.site import Site
 from rackwatt.collector.store import EmbeddedStore, InfluxStore
 from rackwatt.collector.store.drain import Drain
@@ -93,8 +95,8 @@ async def chain(
 def _count_requests(made: Chain) -> None:
     plan = made.ingest.replays.plan
 
-    def counted(now: float, ratio: float):  # type: ignore[no-untyped-def]
-        asks, losses = plan(now, ratio)
+    def counted(now: float, spool_ratio: float) -> tuple[list[Ask], list[Loss]]:
+        asks, losses = plan(now, spool_ratio)
         made.requests += len(asks)
         made.asked += sum(h - low + 1 for ask in asks for low, h in ask.request.ranges)
         return asks, losses

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -19,8 +20,9 @@ class _Link:
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
+    readers: tuple[asyncio.StreamReader, asyncio.StreamReader]
+    """The client's and the server's."""
     pumps: list[asyncio.Task[None]] = field(default_factory=list)
-    bytes: int = 0
 
 
 class Proxy:
@@ -63,6 +65,8 @@ class Proxy:
         self._server.close()
         self.resume()
         self.cut()
+        for task in self._tasks:
+            task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -85,11 +89,14 @@ class Proxy:
             self._links.discard(link)
             for pump in link.pumps:
                 pump.cancel()
-            told, kept = (
-                (link.server, link.client) if side == "client" else (link.client, link.server)
-            )
+            if side == "client":
+                told, kept, reader = link.server, link.client, link.readers[0]
+            else:
+                told, kept, reader = link.client, link.server, link.readers[1]
             _reset(told)
-            self._keep(self._swallow(kept))
+            task = asyncio.ensure_future(self._swallow(kept, reader, link.pumps))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def stall(self) -> None:
         """Carry nothing until `resume`; nothing is lost, and new connections stall too."""
@@ -121,16 +128,16 @@ class Proxy:
         except OSError:
             _reset(writer)
             return
-        link = _Link(writer, far_writer)
+        link = _Link(writer, far_writer, (reader, far_reader))
         self._links.add(link)
         link.pumps = [
             asyncio.ensure_future(self._pump(reader, far_writer)),
             asyncio.ensure_future(self._pump(far_reader, writer)),
         ]
-        await asyncio.wait(link.pumps, return_when=asyncio.FIRST_COMPLETED)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait(link.pumps, return_when=asyncio.FIRST_COMPLETED)
         if link in self._links:
             self._end(link)
-        await asyncio.wait(link.pumps)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError):
@@ -152,18 +159,18 @@ class Proxy:
             else:
                 writer.close()
 
-    async def _swallow(self, writer: asyncio.StreamWriter) -> None:
-        """Keep a socket open that nobody answers on, until its other end gives up."""
-        try:
-            while not writer.transport.is_closing():  # noqa: ASYNC110 - no event tells of it
-                await asyncio.sleep(0.05)
-        finally:
-            writer.close()
-
-    def _keep(self, work: "asyncio._CoroutineLike[None]") -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _swallow(
+        self,
+        writer: asyncio.StreamWriter,
+        reader: asyncio.StreamReader,
+        pumps: Sequence[asyncio.Task[None]],
+    ) -> None:
+        """Read what nobody answers, until its sender gives up."""
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await asyncio.wait(pumps)  # one of them was reading
+            while await reader.read(_CHUNK):
+                pass
+        _reset(writer)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
