@@ -29,9 +29,13 @@ def connect(path: Path, *, read_only: bool = False, durable: bool = True) -> sql
         return connection
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=10.0, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-    connection.execute("PRAGMA journal_size_limit = 16777216")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.execute("PRAGMA journal_size_limit = 16777216")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -69,10 +73,23 @@ class Writer:
         await asyncio.get_running_loop().run_in_executor(self._executor, self._open)
 
     def _open(self) -> None:
-        connection = connect(self.path, durable=self._durable)
-        connection.executescript(self._schema)
-        self._connection = connection
+        try:
+            self._connection = self._opened()
+        except sqlite3.OperationalError:
+            if not self._reserve.exists():
+                raise
+            self._reserve.unlink()  # a full disk has no room for the log either
+            self._connection = self._opened()
         self._hold_reserve()
+
+    def _opened(self) -> sqlite3.Connection:
+        connection = connect(self.path, durable=self._durable)
+        try:
+            connection.executescript(self._schema)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     async def run(self, work: Callable[[sqlite3.Connection], T], *, last_resort: bool = False) -> T:
         """Carry out `work` in a transaction; what it raises undoes it.

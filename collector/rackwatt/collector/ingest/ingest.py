@@ -10,6 +10,7 @@ from typing import Final, Protocol, cast
 
 from pydantic import ValidationError
 
+from rackwatt.collector.ingest.appending import append
 from rackwatt.collector.ingest.clocks import Clocks, Echo
 from rackwatt.collector.ingest.complaints import Complaints
 from rackwatt.collector.ingest.counts import Counts
@@ -17,7 +18,6 @@ from rackwatt.collector.ingest.replays import Replays
 from rackwatt.collector.ingest.spool import Batch, DeadLetter, Spool
 from rackwatt.collector.ingest.state import Owners
 from rackwatt.collector.ingest.watch import AgentWatch, Backfill, GapWatch, Loss
-from rackwatt.wire.backoff import Backoff
 from rackwatt.wire.clock import Clock
 from rackwatt.wire.codec import (
     MAX_PAYLOAD_BYTES,
@@ -123,13 +123,13 @@ class Ingest:
 
     async def _on_batch(self, received: Sequence[Received]) -> None:
         async with self._saving:
-            await self._append(self._sort(received))
+            await append(self._spool, self._sort(received))
         self.session.ack(received)
 
     async def save(self, make: Callable[[], Batch]) -> None:
         """Make a batch and have it durable, while nobody else changes what is remembered."""
         async with self._saving:
-            await self._append(make())
+            await append(self._spool, make())
 
     def reconsider(self, topic: str, payload: bytes, received_ms: int, *, again: bool) -> Batch:
         """Check a message that was refused once more, without counting it; within `save`.
@@ -330,19 +330,6 @@ class Ingest:
         decoded.readings = [item for item in decoded.readings if item.device not in refused]
         return encode_received(envelope, decoded.readings)
 
-    async def _append(self, batch: Batch) -> None:
-        """Make the batch durable, however long that takes: until then nothing is acknowledged."""
-        backoff = Backoff(first=0.2, cap=5.0)
-        while self._spool.full_ratio >= 1.0:
-            _log.error("spool full: no message is taken until its consumers catch up")
-            await asyncio.sleep(backoff.next())
-        while True:
-            try:
-                return await self._spool.append(batch)
-            except sqlite3.Error as error:
-                _log.error("spool: %s; nothing is acknowledged meanwhile", error)
-                await asyncio.sleep(backoff.next())
-
     # -- asking again ------------------------------------------------------------------------
 
     async def _ask_again(self) -> None:
@@ -356,7 +343,7 @@ class Ingest:
                     self._note_losses(losses)
                     names = {loss.agent for loss in losses}
                     watches = [agent for agent in self.watch if agent.name in names]
-                    await self._append(Batch(watches=watches, losses=losses))
+                    await append(self._spool, Batch(watches=watches, losses=losses))
             for ask in asks:
                 topic = str(Topic(self._places.id, ask.hall, ask.agent, REPLAY))
                 _log.info(

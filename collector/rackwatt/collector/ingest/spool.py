@@ -351,9 +351,11 @@ class Spool:
         return self._bytes
 
     async def aclose(self) -> None:
-        """Remember the cursors and close the file."""
+        """Remember the cursors and close the file; a full disk is no reason not to end."""
         try:
             await self.trim()
+        except sqlite3.Error as error:
+            _log.error("spool: cannot trim: %s; what was read is read again", error)
         finally:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._reader, self._close_reader)
