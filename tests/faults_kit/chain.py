@@ -2,7 +2,7 @@
 """The collector's part of the way: ingest, spool and drain over a real store, in this process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,8 @@ from rackwatt.collector.site import Site
 from rackwatt.collector.store import EmbeddedStore, InfluxStore
 from rackwatt.collector.store.drain import Drain
 from rackwatt.wire.clock import SYSTEM_CLOCK
-from rackwatt.wire.session import BrokerSettings
+from rackwatt.wire.readings import KINDS
+from rackwatt.wire.session import BrokerSettings, Received
 from servers.fixtures import InfluxBucket
 
 AnyStore = EmbeddedStore | InfluxStore
@@ -39,6 +40,8 @@ class Chain:
     """Replay requests that were sent."""
     asked: int = 0
     """Messages in them."""
+    acknowledged: int = 0
+    """Messages of readings that were acknowledged to the broker."""
 
     def behind(self, fleet: Fleet) -> int:
         """Messages that agents hold and that are not received, or not yet stored."""
@@ -46,7 +49,9 @@ class Chain:
             not_received(self.ingest.watch, agent.session._client_id, agent.outbox.states())
             for agent in fleet.agents
         )
-        return missing + self.spool.last_id - self.spool.cursor(STORE)
+        # What is being written counts as received already.
+        writing = int(self.ingest._saving.locked())
+        return missing + writing + self.spool.last_id - self.spool.cursor(STORE)
 
     async def settle(self, fleet: Fleet, seconds: float) -> None:
         """Wait until everything that agents hold is stored."""
@@ -57,6 +62,10 @@ class Chain:
         except TimeoutError:
             msg = f"still {self.behind(fleet)} behind after {seconds:.0f} s"
             raise AssertionError(msg) from None
+
+    async def stored(self) -> Values:
+        """What the store holds now."""
+        return await asyncio.to_thread(stored_in, self.store, "power")
 
     async def check(self, fleet: Fleet, store: AnyStore | None = None) -> Values:
         """What was sent is stored, every value of it and nothing else; returns it."""
@@ -83,7 +92,7 @@ async def chain(
     ingest.watch.restore(watches)
     drain = Drain(spool, store, site, SYSTEM_CLOCK)
     made = Chain(site, spool, ingest, drain, store)
-    _count_requests(made)
+    _count(made)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(spool.aclose)
         await stack.enter_async_context(Running(drain.run()))
@@ -92,7 +101,7 @@ async def chain(
         yield made
 
 
-def _count_requests(made: Chain) -> None:
+def _count(made: Chain) -> None:
     plan = made.ingest.replays.plan
 
     def counted(now: float, spool_ratio: float) -> tuple[list[Ask], list[Loss]]:
@@ -102,6 +111,14 @@ def _count_requests(made: Chain) -> None:
         return asks, losses
 
     made.ingest.replays.plan = counted  # type: ignore[method-assign]
+    ack = made.ingest.session.ack
+
+    def acknowledge(messages: Iterable[Received]) -> None:
+        taken = list(messages)
+        made.acknowledged += sum(message.topic.rsplit("/", 1)[1] in KINDS for message in taken)
+        ack(taken)
+
+    made.ingest.session.ack = acknowledge  # type: ignore[method-assign]
 
 
 def embedded(folder: Path) -> EmbeddedStore:
