@@ -166,7 +166,7 @@ class Echo:
     def __init__(self, mark: str) -> None:
         self._mark = mark
         self._connection = -1
-        self._since = 0.0
+        self._since = math.inf
         self._next = 0
         self._sent: dict[str, float] = {}
         self._heard: float | None = None
