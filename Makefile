@@ -21,12 +21,13 @@ test: $(VENV)/.ready assets servers ## Run all tests, with real servers
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report --include='*/accounting/*' --skip-covered --fail-under=95
 
-check: $(VENV)/.ready ## Format, lint, types, structure, generated files: exactly what CI checks
+check: $(VENV)/.ready ## Format, lint, types, structure, generated files, licences: exactly what CI checks
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@PYTHONPATH=wire:agents:collector:twin $(BIN)/lint-imports
 	@$(BIN)/python scripts/generate.py --check
+	@$(BIN)/python scripts/licences.py
 
 fmt: $(VENV)/.ready ## Format the code and write the generated files
 	@$(BIN)/ruff format .
@@ -35,6 +36,9 @@ fmt: $(VENV)/.ready ## Format the code and write the generated files
 
 bench: $(VENV)/.ready ## Run the benchmarks; results as JSON on standard output
 	@for file in benchmarks/*.py; do $(BIN)/python $$file; done
+
+sbom: $(VENV)/.ready ## Write the bill of materials, dist/rackwatt.cdx.json (CycloneDX)
+	@$(BIN)/python scripts/sbom.py dist/rackwatt.cdx.json
 
 lock: ## Resolve the dependencies anew into requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -58,4 +62,4 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 clean: ## Remove what can be made again; data/ stays
 	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help run test check fmt bench lock assets servers clean
+.PHONY: help run test check fmt bench sbom lock assets servers clean

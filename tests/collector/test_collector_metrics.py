@@ -70,6 +70,10 @@ def test_names_and_labels_are_those_of_the_design() -> None:
     assert described.items() >= DESIGN.items()
     assert described.keys() - DESIGN.keys() == {
         "rackwatt_messages_duplicate_total",
+        "rackwatt_deadletters_settled_total",
+        "rackwatt_spool_full_ratio",
+        "rackwatt_ingest_waiting_bytes",
+        "rackwatt_ingest_pauses_total",
         "rackwatt_rollups_total",
         "rackwatt_rollups_pending",
     }

@@ -10,7 +10,7 @@ from collector.bench import EPOCH, ROOT, Bench, bench, message, received, status
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rackwatt.collector.ingest.ingest import OWNER_SECONDS
+from rackwatt.collector.ingest.state import OWNER_SECONDS
 from rackwatt.wire.codec import Reason, decode_envelope
 from rackwatt.wire.session import Received
 
@@ -218,11 +218,12 @@ async def test_a_device_that_was_silent_for_long_may_change_its_agent(bench: Ben
 
 async def test_devices_that_are_gone_are_forgotten(bench: Bench) -> None:
     await bench.take(*(message(n, {"device": f"d{n}", "power_watts": 1.0}) for n in range(1, 50)))
-    bench.ingest._forget_owners()
-    assert len(bench.ingest._owners) == 49
+    owners = bench.ingest._owners
+    assert not owners.forget(bench.clock.monotonic())
+    assert len(owners) == 49
     bench.clock.advance(OWNER_SECONDS + 1)
-    bench.ingest._forget_owners()
-    assert bench.ingest._owners == {}
+    assert owners.forget(bench.clock.monotonic())
+    assert len(owners) == 0
 
 
 # -- gaps ---------------------------------------------------------------------------------------

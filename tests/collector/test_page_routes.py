@@ -216,7 +216,7 @@ async def test_with_built_assets_the_charts_are_there(tmp_path: Path) -> None:
 async def test_every_answer_carries_the_security_headers(path: str) -> None:
     headers = (await get(path, demo_frame(NOW))).headers
     policy = headers["content-security-policy"]
-    assert "default-src 'self'" in policy
+    assert "default-src 'none'; script-src 'self'" in policy
     assert "unsafe" not in policy
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"

@@ -3,9 +3,11 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -76,7 +78,7 @@ def test_a_name_that_no_topic_can_hold_is_refused(folder: Folder) -> None:
 
 def test_a_collectors_name_is_no_agents(folder: Folder) -> None:
     folder.client("collector", "c1", NOW, LEAF_DAYS)
-    with pytest.raises(PkiError, match="'c1' is the name of a collector already"):
+    with pytest.raises(PkiError, match="'c1' is taken"):
         folder.client("agent", "c1", NOW, LEAF_DAYS)
 
 
@@ -96,8 +98,10 @@ def test_what_the_commands_write_is_what_the_broker_reads(tmp_path: Path) -> Non
     run("broker", "--site", "demo", "--collector", "c1", "--dir", path, HOST, "localhost")
     assert (path / "broker" / "acl").read_text() == acl("demo", ["c1"])
     assert (path / "broker" / "mosquitto.conf").read_text() == configuration(
-        path, 8883, "127.0.0.1"
+        path / "broker", 8883, "127.0.0.1"
     )
+    given = {file.name for file in (path / "broker").iterdir()}
+    assert given == {"acl", "broker.crt", "broker.key", "ca.crt", "mosquitto.conf", "revoked.crl"}
 
 
 class Site:
@@ -106,15 +110,17 @@ class Site:
     def __init__(self, folder: Folder, directory: Path) -> None:
         self.folder = folder
         folder.server([HOST, "localhost"], NOW, LEAF_DAYS)
-        (folder.path / "broker" / "acl").write_text(acl("demo", ["collector-1"]))
+        (folder.path / "broker" / "acl").write_text(acl("demo", ["collector-1", "collector-2"]))
         self.port = free_port()
-        lines = configuration(folder.path, self.port, HOST).splitlines()[2:]
+        lines = configuration(folder.path / "broker", self.port, HOST).splitlines()[2:]
         # The listener's own settings; what the test's broker has already is left out.
-        wanted = ("cafile", "certfile", "keyfile", "crlfile", "require", "use_identity", "acl_file")
+        wanted = ("cafile", "certfile", "keyfile", "crlfile", "require", "use_", "acl_file",
+                  "tls_version", "message_size_limit")  # fmt: skip
         listener = [f"listener {self.port} {HOST}"]
         extra = [line for line in lines if line.startswith(wanted)]
         self.server = Mosquitto(directory, extra=[*listener, *extra])
         folder.client("collector", "collector-1", NOW, LEAF_DAYS)
+        folder.client("collector", "collector-2", NOW, LEAF_DAYS)
         folder.client("agent", "a1", NOW, LEAF_DAYS)
 
     def settings(self, name: str, purpose: str = "agent") -> BrokerSettings:
@@ -126,11 +132,20 @@ class Site:
             key_file=keys / f"{name}.key",
         )
 
-    def client(self, settings: BrokerSettings, seconds: float = 5.0) -> aiomqtt.Client:
+    def client(
+        self,
+        settings: BrokerSettings,
+        seconds: float = 5.0,
+        identifier: str | None = None,
+        will: aiomqtt.Will | None = None,
+    ) -> aiomqtt.Client:
         host, port = settings.address
         return aiomqtt.Client(
             host,
             port,
+            identifier=identifier,
+            will=will,
+            clean_session=identifier is None,
             tls_context=settings.tls(),
             protocol=aiomqtt.ProtocolVersion.V311,
             timeout=seconds,
@@ -193,9 +208,9 @@ async def test_an_agent_reads_its_own_replay_requests_only(site: Site) -> None:
 
 
 async def test_a_collector_reports_nothing_itself(site: Site) -> None:
-    collector = site.settings("collector-1", "collector")
+    collector = site.settings("collector-2", "collector")
     topics = [
-        f"{ROOT}/hall-a/collector-1/power",
+        f"{ROOT}/hall-a/collector-2/power",
         f"{ROOT}/hall-a/a1/power",
         f"{ROOT}/hall-a/a1/replay",
     ]
@@ -246,9 +261,113 @@ async def test_a_revoked_certificate_is_refused(folder: Folder, tmp_path: Path) 
         assert await arrived(made, made.settings("a2"), [topic]) == [topic]
 
 
-@pytest.mark.parametrize("host", ["", "bad host", "-x", "a..b", "x" * 254])
-def test_a_host_that_no_certificate_can_name(folder: Folder, host: str) -> None:
-    before = folder.issued()
+async def test_the_brokers_own_certificate_opens_nothing(site: Site) -> None:
+    keys = site.folder.path / "broker"
+    thief = site.settings("a1").model_copy(
+        update={"certificate_file": keys / "broker.crt", "key_file": keys / "broker.key"}
+    )
+    await refused(site, thief)
+
+
+async def test_an_agents_certificate_makes_no_broker(site: Site) -> None:
+    """Even one whose agent has the name of the broker's host."""
+    certificate, key = site.folder.client("agent", "localhost", NOW, LEAF_DAYS)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = await asyncio.start_server(lambda *_: None, HOST, 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    for host in (HOST, "localhost"):
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.open_connection(
+                HOST, port, ssl=site.settings("a1").tls(), server_hostname=host
+            )
+    server.close()
+    await server.wait_closed()
+
+
+async def test_nobody_takes_over_anothers_session_by_its_client_id(site: Site) -> None:
+    collector = site.settings("collector-1", "collector")
+    async with site.client(collector, identifier="collector-1") as kept:
+        await kept.subscribe(f"{ROOT}/+/+/power", qos=1)
+        async with site.client(site.settings("a1"), identifier="collector-1") as thief:
+            await thief.publish(f"{ROOT}/hall-a/a1/power", b"x", qos=1)
+        async for message in kept.messages:
+            assert str(message.topic) == f"{ROOT}/hall-a/a1/power"
+            break
+
+
+async def test_a_last_will_is_no_way_round(site: Site) -> None:
+    """The broker publishes it, under the rules of who left it."""
+    async with site.client(site.settings("collector-1", "collector")) as collector:
+        await collector.subscribe(f"{ROOT}/+/+/status", qos=1)
+        for name in ("a2", "a1"):  # the forged one first, its own as the end of the test
+            will = aiomqtt.Will(f"{ROOT}/hall-a/{name}/status", b"x", qos=1)
+            client = site.client(site.settings("a1"), will=will)
+            with contextlib.suppress(aiomqtt.MqttError):
+                await client.__aenter__()
+                connection = client._client.socket()
+                assert isinstance(connection, socket.socket)
+                connection.shutdown(socket.SHUT_RDWR)
+                await client.__aexit__(None, None, None)
+        async for message in collector.messages:
+            assert str(message.topic) == f"{ROOT}/hall-a/a1/status"
+            break
+
+
+def test_an_agent_named_as_a_collector_is_not_signed(folder: Folder) -> None:
+    run("broker", "--site", "demo", "--collector", "c1", "--dir", folder.path, HOST)
+    assert "a collector in the broker's rules" in run("agent", "c1", "--dir", folder.path, code=2)
+    run("collector", "c1", "--dir", folder.path)
+    run("agent", "a1", "--dir", folder.path)
+    rules = (folder.path / "broker" / "acl").read_bytes()
+    said = run("broker", "--site", "demo", "--collector", "a1", "--dir", folder.path, HOST, code=2)
+    assert "'a1' is taken" in said
+    assert (folder.path / "broker" / "acl").read_bytes() == rules
+
+
+@pytest.mark.parametrize("host", ["h\u00e9llo", "a b", "x\nuser collector", "-x", "*", "", "a..b"])
+def test_a_host_that_is_none_is_refused(folder: Folder, host: str) -> None:
     said = run("broker", "--site", "demo", "--dir", folder.path, "--", host, code=2)
-    assert "expects a DNS name or an IP address" in said
-    assert folder.issued() == before
+    assert "is no host name or IP address" in said
+
+
+def test_names_that_no_certificate_can_hold_are_refused(folder: Folder, tmp_path: Path) -> None:
+    long = "x" * 65
+    assert "at most 64 letters" in run("agent", long, "--dir", folder.path, code=2)
+    assert "too long" in run("init", "--site", long, "--dir", tmp_path / "other", code=2)
+
+
+def test_a_folder_into_which_others_may_write_is_not_used(folder: Folder) -> None:
+    folder.path.chmod(0o770)
+    for command in (["agent", "a1"], ["revoke", "a1"], ["broker", "--site", "demo", HOST]):
+        assert "chmod 700" in run(*command, "--dir", folder.path, code=2)
+    assert folder.issued() == []
+
+
+def test_what_two_commands_sign_at_once_can_be_revoked(folder: Folder) -> None:
+    def sign(name: str) -> None:
+        made = Folder(folder.path)
+        with made.locked():
+            made.client("agent", name, NOW, LEAF_DAYS)
+
+    names = [f"a{number}" for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(sign, names))
+    assert sorted(item.name for item in folder.issued()) == sorted(names)
+
+
+def test_no_certificate_outlives_its_authority(folder: Folder) -> None:
+    file, _ = folder.client("agent", "a1", NOW + timedelta(days=3000), 3650)
+    leaf = x509.load_pem_x509_certificate(file.read_bytes())
+    root = x509.load_pem_x509_certificate(folder.certificate_file.read_bytes())
+    assert leaf.not_valid_after_utc == root.not_valid_after_utc
+
+
+def test_revoking_reaches_the_folder_that_the_broker_is_given(folder: Folder) -> None:
+    run("broker", "--site", "demo", "--dir", folder.path, HOST)
+    run("agent", "a1", "--dir", folder.path)
+    run("revoke", "a1", "--dir", folder.path)
+    given = x509.load_pem_x509_crl((folder.path / "broker" / "revoked.crl").read_bytes())
+    assert len(list(given)) == 1
+    keys = [path for path in (folder.path / "broker").iterdir() if b"PRIVATE" in path.read_bytes()]
+    assert [path.name for path in keys] == ["broker.key"]

@@ -194,6 +194,35 @@ async def test_a_large_log_makes_room_at_the_next_start(
     assert path.with_suffix(".log.1").read_text() == "what it said before"
 
 
+async def test_a_log_stays_within_bounds_while_its_child_runs(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children_module, "_LOG_BYTES", 20_000)
+    monkeypatch.setattr(children_module, "_LOG_CHECK_SECONDS", 0.02)
+    talks = (
+        "import itertools, time\n"
+        "for n in itertools.count():\n"
+        "    print(f'{n:09d}', flush=True)\n"
+        "    time.sleep(0.00001)\n"
+    )
+    before = family.log_file("child").with_suffix(".log.1")
+    turns: set[int] = set()
+    sizes: list[int] = []
+
+    def seen() -> bool:
+        if before.exists() and (text := before.read_text()):
+            turns.add(int(text.split("\n", 1)[0].strip("\0")))
+        if family.log_file("child").exists():
+            sizes.append(family.log_file("child").stat().st_size)
+        return len(turns) >= 4
+
+    async with Running(family.keep(python("child", talks))):
+        await until(seen, timeout=20.0)
+        await family.stop("child")
+    assert max(sizes) < 2_000_000
+    assert family.restarts == {}
+
+
 async def test_closing_the_family_ends_who_is_left(tmp_path: Path) -> None:
     family = Family(tmp_path, SYSTEM_CLOCK)
     text = "import asyncio\nfrom rackwatt.wire.lifeline import parent_gone\n"

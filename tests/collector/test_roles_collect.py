@@ -10,7 +10,8 @@ import pytest
 from collecting import TOKEN, CollectorKit, ListStore, collector_kit, message, small_site
 from doubles import START_MS, Running, until
 
-from rackwatt.collector.ingest.spool import ACCOUNTANT, MAX_DEADLETTERS
+from rackwatt.collector.ingest.deadletters import MAX_DEADLETTERS
+from rackwatt.collector.ingest.spool import ACCOUNTANT
 from rackwatt.collector.live.spoolclient import CollectorClient, CollectorUnavailable
 from rackwatt.collector.roles import collect as collect_module
 from rackwatt.collector.roles.collect import CollectOptions, collect, known_of

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rackwatt.collector.ingest import deadletters
 from rackwatt.collector.ingest import spool as spool_module
 from rackwatt.collector.ingest.spool import ACCOUNTANT, STORE, Batch, DeadLetter, Record, Spool
 from rackwatt.collector.ingest.watch import AgentWatch, EpochWatch, Loss, LossReason
@@ -223,8 +224,8 @@ async def test_who_waits_is_woken(tmp_path: Path) -> None:
 async def test_dead_letters_are_kept_and_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spool_module, "MAX_DEADLETTERS", 3)
-    huge = b"x" * 1_000_000
+    monkeypatch.setattr(deadletters, "MAX_DEADLETTERS", 3)
+    huge = b"x" * 1_000_001  # no message can be so large: its beginning is kept
     async with opened(tmp_path / "s.db") as (spool, _):
         for number in range(5):
             letter = DeadLetter(NOW, "t", huge, Reason.UNREADABLE, f"detail {number}")

@@ -78,11 +78,18 @@ def refused(result: Result) -> str:
         (["--site", SITE, "--agent", "meters.yaml"], "--agent needs --broker"),
         (["--site", "absent.yaml"], "absent.yaml:1: cannot be read: No such file"),
         (["--site", SITE, "--broker", BROKER, "--agent", "absent.yaml"], "absent.yaml:1: cannot"),
+        (["--broker-user", "c"], "need --broker"),
+        (["--broker", BROKER, "--broker-user", "c"], "need --site"),
+        (["--web-certificate-file", "c.crt"], "--web-certificate-file needs --web-key-file"),
+        (["--web-token-file", "no"], "--web-token-file: there is no file no"),
+        (["--web-token-file", "short"], "must hold one line of at least 16 characters"),
+        (["--influx", "https://x", "--influx-ca-file", "short"], "short holds no certificate"),
         (["extra"], "extra"),
         (["--prot", "1"], "--port"),
     ],
 )
 def test_up_says_what_is_wrong(arguments: list[str], expected: str, tmp_path: Path) -> None:
+    Path("short").write_text("s3cret")
     given = ["up", "--data", tmp_path / "data"]
     if not {"--port", "--prot"} & set(arguments):
         given += ["--port", free_port()]
@@ -166,6 +173,16 @@ def test_a_data_folder_that_cannot_be_is_told(name: str, tmp_path: Path) -> None
         (["--broker", BROKER, "--backfill", "two"], "--backfill: a duration must be .* not 'two'"),
         (["--broker", BROKER, "--broker-password-file", "no"], "--broker-password-file: there is"),
         (["--broker", BROKER, "--broker-ca-file", "no"], "--broker-ca-file: there is no file no"),
+        (["--broker", BROKER, "--broker-ca-file", "ca"], "ca holds no certificate that can be"),
+        (
+            ["--broker", BROKER, "--broker-password-file", "ca"],
+            "-password-file needs --broker-user",
+        ),
+        (["--broker", BROKER, "--broker-key-file", "ca"], "needs --broker-certificate-file"),
+        (
+            ["--broker", BROKER, "--broker-key-file", "ca", "--broker-certificate-file", "ca"],
+            "--broker-certificate-file and --broker-key-file: ",
+        ),
         (["--broker", BROKER, "--influx", "x"], "--influx: expects an address"),
         (
             ["--broker", BROKER, "--influx", "http://x", "--influx-token-file", "no"],
@@ -175,6 +192,7 @@ def test_a_data_folder_that_cannot_be_is_told(name: str, tmp_path: Path) -> None
     ],
 )
 def test_collect_says_what_is_wrong(arguments: list[str], expected: str, tmp_path: Path) -> None:
+    Path("ca").write_text("s3cret")
     command = ("collect", "--site", SITE, "--data", tmp_path / "data", "--port", free_port())
     assert re.search(expected, refused(rackwatt(*command, *arguments)))
 

@@ -1,50 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
 """`rackwatt`: everything but the edge. Exit codes: 0 done, 1 failed, 2 bad input or usage."""
 
-import asyncio
-import contextlib
 import errno
 import os
-import sqlite3
 import sys
-from collections.abc import Callable, Coroutine, Iterator
 from importlib.metadata import entry_points
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from rackwatt.collector.helptext import NARROW, more
+from rackwatt.collector.ingest.commands import letters_app
 from rackwatt.collector.ledger.commands import ledger_app
 from rackwatt.collector.pki.cli import pki_app
 from rackwatt.collector.roles.arguments import (
-    UsageProblem,
     broker_settings,
     free_address,
     http_url,
     known_halls,
+    optional_broker,
+    usable_authority,
+    web_access,
     writable_folder,
 )
 from rackwatt.collector.roles.options import (
+    BrokerCaFile,
+    BrokerCertificateFile,
+    BrokerKeyFile,
+    BrokerPasswordFile,
+    BrokerUser,
     Host,
     InfluxBucket,
+    InfluxCaFile,
     InfluxOrg,
     InfluxRollups,
     InfluxTokenFile,
     InfluxUrl,
     SiteFile,
     Verbose,
+    WebCertificateFile,
+    WebKeyFile,
+    WebNames,
+    WebTokenFile,
     influx_options,
     store_of,
 )
-from rackwatt.collector.roles.up import DEFAULT_SCENARIO, TOKEN_VARIABLE, UpOptions, up
-from rackwatt.collector.service import configure_logging, run_until_stopped
+from rackwatt.collector.roles.running import internal_token, plain_errors, run, seconds_of
+from rackwatt.collector.roles.up import DEFAULT_SCENARIO, UpOptions, up
+from rackwatt.collector.service import configure_logging
 from rackwatt.collector.site.cli import site_app
 from rackwatt.collector.store.cli import store_app
-from rackwatt.collector.store.open import DEFAULT_ORG, RAW_BUCKET, ROLLUPS_BUCKET, TokenError
+from rackwatt.collector.store.open import DEFAULT_ORG, RAW_BUCKET, ROLLUPS_BUCKET
 from rackwatt.wire.clock import SYSTEM_CLOCK
-from rackwatt.wire.config import ConfigErrors, parse_duration
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """The place that output goes to takes no more."""
@@ -71,6 +80,7 @@ app.add_typer(site_app, name="site")
 app.add_typer(store_app, name="store")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(pki_app, name="pki")
+app.add_typer(letters_app, name="deadletter")
 
 
 def _add_groups() -> None:
@@ -84,69 +94,6 @@ def _add_groups() -> None:
         except ModuleNotFoundError as error:
             if error.name is not None and error.name.startswith("rackwatt"):
                 raise
-
-
-def _duration(text: str, option: str) -> float:
-    """Seconds, above 0."""
-    try:
-        seconds = float(str(parse_duration(text)))
-    except ValueError as error:
-        raise UsageProblem(f"{option}: {error}, not {text!r}") from None
-    if seconds <= 0:
-        raise UsageProblem(f"{option}: must be more than 0")
-    return seconds
-
-
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """What is wrong with the arguments becomes a plain line or a few, and exit code 2."""
-    try:
-        yield
-    except ConfigErrors as errors:
-        typer.echo(str(errors), err=True)
-    except (UsageProblem, TokenError) as error:
-        typer.echo(f"rackwatt: {error}", err=True)
-    else:
-        return
-    raise typer.Exit(2)
-
-
-def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a service until it is stopped; what goes wrong becomes one plain line and exit code."""
-    try:
-        asyncio.run(run_until_stopped(work))
-    except BaseExceptionGroup as group:
-        for error in _leaves(group):
-            if isinstance(error, ConfigErrors):
-                typer.echo(str(error), err=True)
-                raise typer.Exit(2) from None
-            if isinstance(error, UsageProblem):
-                typer.echo(f"rackwatt: {error}", err=True)
-                raise typer.Exit(2) from None
-            if not isinstance(error, OSError | sqlite3.Error | RuntimeError):
-                raise
-            typer.echo(f"rackwatt: {error}", err=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
-
-
-def _token() -> str:
-    """The token between collector and accountant."""
-    token = os.environ.get(TOKEN_VARIABLE, "")
-    if len(token) < 16:
-        raise UsageProblem(
-            f"set {TOKEN_VARIABLE} to the same secret of at least 16 characters "
-            "for collector and accountant"
-        )
-    return token
 
 
 @app.command(
@@ -172,6 +119,11 @@ def up_command(
         str | None,
         typer.Option(metavar="URL", help="An MQTT broker; default: an embedded one."),
     ] = None,
+    broker_user: BrokerUser = None,
+    broker_password_file: BrokerPasswordFile = None,
+    broker_ca_file: BrokerCaFile = None,
+    broker_certificate_file: BrokerCertificateFile = None,
+    broker_key_file: BrokerKeyFile = None,
     site: Annotated[
         Path | None,
         typer.Option("--site", metavar="FILE", help="A real site's file; default: a simulation."),
@@ -189,6 +141,11 @@ def up_command(
     influx_bucket: InfluxBucket = RAW_BUCKET,
     influx_rollups_bucket: InfluxRollups = ROLLUPS_BUCKET,
     influx_token_file: InfluxTokenFile = None,
+    influx_ca_file: InfluxCaFile = None,
+    web_token_file: WebTokenFile = None,
+    web_certificate_file: WebCertificateFile = None,
+    web_key_file: WebKeyFile = None,
+    web_names: WebNames = None,
     duration: Annotated[
         str | None, typer.Option("--for", metavar="TIME", help="Stop after 90s, 10min, 2h …")
     ] = None,
@@ -202,20 +159,35 @@ def up_command(
     continues where this one ended.
     """
     configure_logging(verbose=verbose)
-    with _plain_errors():
+    with plain_errors():
         options = UpOptions(
             data=data,
             host=host,
             port=port,
-            broker_url=broker,
+            broker=optional_broker(
+                broker,
+                broker_user,
+                broker_password_file,
+                broker_ca_file,
+                broker_certificate_file,
+                broker_key_file,
+            ),
             site_file=site,
             agent_files=[path.resolve() for path in agents or []],
             scenario=scenario,
-            influx=influx_options(influx, influx_org, influx_rollups_bucket, influx_token_file),
+            influx=influx_options(
+                influx, influx_org, influx_rollups_bucket, influx_token_file, influx_ca_file
+            ),
             influx_bucket=influx_bucket,
-            seconds=None if duration is None else _duration(duration, "--for"),
+            access=web_access(web_token_file, web_certificate_file, web_key_file, web_names or ()),
+            web_files={
+                "--web-token-file": web_token_file,
+                "--web-certificate-file": web_certificate_file,
+                "--web-key-file": web_key_file,
+            },
+            seconds=None if duration is None else seconds_of(duration, "--for"),
         )
-    _run(lambda: up(options, SYSTEM_CLOCK, typer.echo))
+    run(lambda: up(options, SYSTEM_CLOCK, typer.echo))
 
 
 @app.command(
@@ -242,14 +214,11 @@ def collect_command(
         str,
         typer.Option(metavar="TIME", help="Ask new agents for the past: none, all, 2h …"),
     ] = "none",
-    broker_user: Annotated[str | None, typer.Option(metavar="NAME", help="MQTT user name.")] = None,
-    broker_password_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File that holds the MQTT password.")
-    ] = None,
-    broker_ca_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="CA of the broker's certificate, for mqtts://."),
-    ] = None,
+    broker_user: BrokerUser = None,
+    broker_password_file: BrokerPasswordFile = None,
+    broker_ca_file: BrokerCaFile = None,
+    broker_certificate_file: BrokerCertificateFile = None,
+    broker_key_file: BrokerKeyFile = None,
     accountant: Annotated[
         bool, typer.Option(help="Keep messages until an accountant has booked them.")
     ] = True,
@@ -258,6 +227,11 @@ def collect_command(
     influx_bucket: InfluxBucket = RAW_BUCKET,
     influx_rollups_bucket: InfluxRollups = ROLLUPS_BUCKET,
     influx_token_file: InfluxTokenFile = None,
+    influx_ca_file: InfluxCaFile = None,
+    web_token_file: WebTokenFile = None,
+    web_certificate_file: WebCertificateFile = None,
+    web_key_file: WebKeyFile = None,
+    web_names: WebNames = None,
     verbose: Verbose = False,
 ) -> None:
     """Take readings from MQTT: keep, acknowledge, store.
@@ -271,27 +245,37 @@ def collect_command(
     from rackwatt.collector.store.read import READINGS
 
     configure_logging(verbose=verbose)
-    with _plain_errors():
+    with plain_errors():
         loaded = load_site(site)
         known_halls(loaded, halls or [])
         buckets = (influx_bucket, influx_rollups_bucket)
-        store = store_of(data / READINGS, influx, influx_org, buckets, influx_token_file)
+        store = store_of(
+            data / READINGS, influx, influx_org, buckets, influx_token_file, influx_ca_file
+        )
         past = {"none": 0.0, "all": None}
         options = CollectOptions(
-            broker=broker_settings(broker, broker_user, broker_password_file, broker_ca_file),
+            broker=broker_settings(
+                broker,
+                broker_user,
+                broker_password_file,
+                broker_ca_file,
+                broker_certificate_file,
+                broker_key_file,
+            ),
             data=data,
             host=host,
             port=port,
-            token=_token(),
+            token=internal_token(),
             halls=tuple(halls) if halls else None,
             backfill_seconds=(
-                past[backfill] if backfill in past else _duration(backfill, "--backfill")
+                past[backfill] if backfill in past else seconds_of(backfill, "--backfill")
             ),
             with_accountant=accountant,
+            access=web_access(web_token_file, web_certificate_file, web_key_file, web_names or ()),
         )
         free_address(host, port)
         writable_folder("--data", data)
-    _run(lambda: collect(loaded, store, options, SYSTEM_CLOCK))
+    run(lambda: collect(loaded, store, options, SYSTEM_CLOCK))
 
 
 @app.command(
@@ -315,6 +299,10 @@ def account_command(
     port: Annotated[
         int, typer.Option(metavar="PORT", min=1, max=65535, help="Port of page and metrics.")
     ] = 8400,
+    collector_ca_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CA of the collectors' certificates, for https://."),
+    ] = None,
     with_collector_metrics: Annotated[
         bool,
         typer.Option(
@@ -325,6 +313,11 @@ def account_command(
     influx_org: InfluxOrg = DEFAULT_ORG,
     influx_rollups_bucket: InfluxRollups = ROLLUPS_BUCKET,
     influx_token_file: InfluxTokenFile = None,
+    influx_ca_file: InfluxCaFile = None,
+    web_token_file: WebTokenFile = None,
+    web_certificate_file: WebCertificateFile = None,
+    web_key_file: WebKeyFile = None,
+    web_names: WebNames = None,
     verbose: Verbose = False,
 ) -> None:
     """Keep the books: ledger, figures, metrics and page.
@@ -337,21 +330,26 @@ def account_command(
     from rackwatt.collector.store.read import BOOKS
 
     configure_logging(verbose=verbose)
-    with _plain_errors():
+    with plain_errors():
         loaded = load_site(site)
         bucket = (influx_rollups_bucket, influx_rollups_bucket)
-        store = store_of(data / BOOKS, influx, influx_org, bucket, influx_token_file)
+        store = store_of(
+            data / BOOKS, influx, influx_org, bucket, influx_token_file, influx_ca_file
+        )
+        usable_authority("--collector-ca-file", collector_ca_file)
         options = AccountOptions(
             collectors=tuple(http_url("--collector", url) for url in collectors),
             data=data,
             host=host,
             port=port,
-            token=_token(),
+            token=internal_token(),
             with_collector_metrics=with_collector_metrics,
+            collector_ca_file=collector_ca_file,
+            access=web_access(web_token_file, web_certificate_file, web_key_file, web_names or ()),
         )
         free_address(host, port)
         writable_folder("--data", data)
-    _run(lambda: account(loaded, store, options, SYSTEM_CLOCK))
+    run(lambda: account(loaded, store, options, SYSTEM_CLOCK))
 
 
 def main() -> None:

@@ -7,12 +7,16 @@ import hmac
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 
+from rackwatt.collector.access import Access, Guard, warn_of_exposure
+from rackwatt.collector.connections import HEADER_BYTES, Connection, forget_the_deaf
+from rackwatt.collector.headers import SecurityHeaders
 from rackwatt.wire.lifeline import parent_gone, supervised
 
 _log = logging.getLogger(__name__)
@@ -24,7 +28,9 @@ def configure_logging(*, verbose: bool) -> None:
         level=logging.DEBUG if verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    for noisy in ("uvicorn.error", "uvicorn.access", "httpx", "httpcore", "mqtt", "asyncio"):
+    # A line for each request that is no HTTP would let anybody fill the disk.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    for noisy in ("uvicorn.access", "httpx", "httpcore", "mqtt", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
@@ -70,7 +76,11 @@ class _Server(uvicorn.Server):
 
 
 async def serve_http(
-    app: Starlette, host: str, port: int, on_stop: Callable[[], None] = lambda: None
+    app: Starlette,
+    host: str,
+    port: int,
+    on_stop: Callable[[], None] = lambda: None,
+    access: Access | None = None,
 ) -> None:
     """Serve `app` until cancelled; what is still open a second later is cut.
 
@@ -79,13 +89,21 @@ async def serve_http(
         host: address to listen on.
         port: port to listen on.
         on_stop: called first when it is time to stop: ends open streams.
+        access: who may read; None: everybody who reaches the address.
 
     Raises:
-        OSError: the address is taken.
+        OSError: the address is taken, or the certificate or its key cannot be used.
     """
+    access = access or Access()
+    context = server_context(access)
+    warn_of_exposure(host, port, access)
     with contextlib.closing(_listen(host, port)) as listener:
         config = uvicorn.Config(
-            app,
+            SecurityHeaders(Guard(app, access, host)),
+            http=Connection,
+            ws="none",
+            h11_max_incomplete_event_size=HEADER_BYTES,
+            proxy_headers=False,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -93,6 +111,8 @@ async def serve_http(
             timeout_graceful_shutdown=1,
             lifespan="off",
         )
+        config.load()
+        config.ssl = context
         server = _Server(config)
         task = asyncio.ensure_future(server.serve(sockets=[listener]))
         try:
@@ -108,6 +128,7 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    forget_the_deaf(listener)
     try:
         listener.bind((host, port))
     except OSError as error:
@@ -115,6 +136,20 @@ def _listen(host: str, port: int) -> socket.socket:
         reason = error.strerror or str(error)
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {reason}") from error
     return listener
+
+
+def server_context(access: Access) -> ssl.SSLContext | None:
+    """TLS 1.2 or later with the certificate of `access`; None: it has none.
+
+    Raises:
+        OSError: a file cannot be read, or certificate and key do not belong together.
+    """
+    if access.certificate_file is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(access.certificate_file, access.key_file)
+    return context
 
 
 def authorised(request: Request, token: str) -> bool:

@@ -30,6 +30,8 @@ class Reason(StrEnum):
     BAD_TOPIC = "bad_topic"
     WRONG_SITE = "wrong_site"
     WRONG_HALL = "wrong_hall"
+    TOO_MANY_AGENTS = "too_many_agents"
+    TOO_MANY_GAPS = "too_many_gaps"
     UNREADABLE = "unreadable"
     TOO_LARGE = "too_large"
     BAD_READING = "bad_reading"

@@ -29,9 +29,13 @@ def connect(path: Path, *, read_only: bool = False, durable: bool = True) -> sql
         return connection
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=10.0, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-    connection.execute("PRAGMA journal_size_limit = 16777216")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.execute("PRAGMA journal_size_limit = 16777216")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -45,12 +49,18 @@ class Writer:
         path: the database file.
         schema: statements that make the tables, each harmless when repeated.
         durable: see `connect`.
+        reserve_bytes: size of a file beside it that holds room on the disk for calls of last
+            resort; 0: none.
     """
 
-    def __init__(self, path: Path, schema: str, *, durable: bool = True) -> None:
+    def __init__(
+        self, path: Path, schema: str, *, durable: bool = True, reserve_bytes: int = 0
+    ) -> None:
         self.path = path
         self._schema = schema
         self._durable = durable
+        self._reserve = path.with_name(f"{path.name}-reserve")
+        self._reserve_bytes = reserve_bytes
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{path.stem}")
         self._connection: sqlite3.Connection | None = None
 
@@ -63,19 +73,61 @@ class Writer:
         await asyncio.get_running_loop().run_in_executor(self._executor, self._open)
 
     def _open(self) -> None:
-        connection = connect(self.path, durable=self._durable)
-        connection.executescript(self._schema)
-        self._connection = connection
+        try:
+            self._connection = self._opened()
+        except sqlite3.OperationalError:
+            if not self._reserve.exists():
+                raise
+            self._reserve.unlink()  # a full disk has no room for the log either
+            self._connection = self._opened()
+        self._hold_reserve()
 
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _opened(self) -> sqlite3.Connection:
+        connection = connect(self.path, durable=self._durable)
+        try:
+            connection.executescript(self._schema)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def run(self, work: Callable[[sqlite3.Connection], T], *, last_resort: bool = False) -> T:
         """Carry out `work` in a transaction; what it raises undoes it.
+
+        Args:
+            work: given the connection.
+            last_resort: it makes room: where the disk is full it may use what the reserve holds.
 
         Raises:
             sqlite3.Error: the disk is full, the file is damaged, …
         """
-        return await asyncio.get_running_loop().run_in_executor(
-            self._executor, self._transaction, work
-        )
+        call = self._with_reserve if last_resort else self._transaction
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call, work)
+
+    def _with_reserve(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Deleting needs room too: in the log, before anything becomes free."""
+        try:
+            result = self._transaction(work)
+        except sqlite3.OperationalError:
+            if not self._reserve.exists():
+                raise
+            self._reserve.unlink()
+            result = self._transaction(work)
+        self._hold_reserve()
+        return result
+
+    def _hold_reserve(self) -> None:
+        """Make the reserve where there is none; on a full disk, some other time."""
+        if not self._reserve_bytes or self._reserve.exists():
+            return
+        if self._connection is not None:
+            # The log's room is used again from its start.
+            self._connection.execute("PRAGMA wal_checkpoint(RESTART)")
+        try:
+            with self._reserve.open("wb") as file:
+                file.write(bytes(self._reserve_bytes))
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
 
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
         connection = self._connection

@@ -64,6 +64,10 @@ class Ranges:
         """How many numbers are in the set."""
         return sum(self._high) - sum(self._low) + len(self._low)
 
+    def runs(self) -> int:
+        """Of how many runs the set is made."""
+        return len(self._low)
+
     def missing(self, low: int, high: int) -> list[Range]:
         """The runs of `low..high` that are not in the set."""
         gaps: list[Range] = []

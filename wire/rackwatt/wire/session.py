@@ -23,15 +23,20 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from rackwatt.wire.backoff import Backoff
 from rackwatt.wire.clock import SYSTEM_CLOCK, Clock
+from rackwatt.wire.inflow import Inflow, Received, end
+
+__all__ = ["BrokerSettings", "NotConnected", "Received", "Session", "Will"]
 
 _log = logging.getLogger(__name__)
 
-_BATCH_MESSAGES: Final = 1000
 _KEEPALIVE_SECONDS: Final = 20
 _CONNECT_SECONDS: Final = 10.0
 _STABLE_SECONDS: Final = 10.0
 """A connection that lasted this long resets the back-off."""
 _LEAVE_SECONDS: Final = 1.0
+_MAX_UNANSWERED: Final = 500
+"""Publishes that timed out on one connection, after which it is given up: the client library
+keeps each, and a broker that answers pings but acknowledges nothing would fill the memory."""
 _REFUSED: Final = 0x80
 """From here on, the code of a subscription says that it failed."""
 
@@ -90,18 +95,6 @@ class BrokerSettings(BaseModel):
         if self.password_file is None:
             return None
         return self.password_file.read_text(encoding="utf-8").strip()
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A message as it came, with what is needed to acknowledge it."""
-
-    topic: str
-    payload: bytes
-    retain: bool
-    mid: int
-    qos: int
-    connection: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +158,15 @@ class Session:
         """Grows with each connection, also over restarts: milliseconds at connecting."""
         self.connected = asyncio.Event()
         self.reconnects = 0
+        self.pauses = 0
+        """How often nothing more was read because too much waited for its batch."""
+        self._unanswered = 0
+        self._inflow: Inflow | None = None
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Messages that came and wait for their batch; bounded (`inflow.MAX_BYTES`)."""
+        return 0 if self._inflow is None else self._inflow.bytes
 
     async def run(self) -> None:
         """Keep the session up until cancelled."""
@@ -210,6 +212,8 @@ class Session:
     async def _connection(self) -> None:
         self.number = max(self._clock.now_ms(), self.number + 1)
         client = self._new_client()
+        inflow = self._inflow = Inflow(client, self.number, on_pause=self._paused)
+        self._unanswered = 0
         try:
             async with client:
                 self._entered.set()
@@ -217,12 +221,12 @@ class Session:
                 self._client = client
                 self.connected.set()
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._read(client, self.number), name="mqtt-read")
+                    tasks.create_task(self._read(inflow), name="mqtt-read")
                     if self._on_connect is not None:
                         tasks.create_task(self._greet(self._on_connect), name="mqtt-connect")
         finally:
             self._entered.set()
-            self._client = None
+            self._client = self._inflow = None
             self.connected.clear()
             if client._client.socket() is not None:  # noqa: SLF001
                 # Left open by a time-out: a late answer must not make a second client of us.
@@ -270,17 +274,21 @@ class Session:
         with contextlib.suppress(NotConnected):
             await greet(self.number)
 
-    async def _read(self, client: aiomqtt.Client, connection: int) -> None:
-        queue = client._queue  # noqa: SLF001 - draining it triples the rate of `async for`
-        messages = client.messages
+    async def _read(self, inflow: Inflow) -> None:
         while True:
-            batch = [_received(await anext(messages), connection)]
-            while len(batch) < _BATCH_MESSAGES and not queue.empty():
-                batch.append(_received(queue.get_nowait(), connection))
+            batch = await inflow.batch()
             if self._on_batch is not None:
                 await self._on_batch(batch)
             else:
                 self.ack(batch)
+
+    def _paused(self) -> None:
+        self.pauses += 1
+        _log.warning(
+            "%s: %d MB of messages wait: the rest stays in the broker",
+            self._client_id,
+            self.waiting_bytes // 1_000_000,
+        )
 
     def ack(self, messages: Iterable[Received]) -> None:
         """Acknowledge messages; those of an earlier connection are left alone.
@@ -319,15 +327,11 @@ class Session:
                 finally:
                     self._waiting.discard(limit)
         except TimeoutError as error:
-            reason = "no acknowledgement came in time" if client is self._client else "it broke"
-            raise NotConnected(reason) from error
+            if client is not self._client:
+                raise NotConnected("it broke") from error
+            self._unanswered += 1
+            if self._unanswered >= _MAX_UNANSWERED:
+                end(client, ConnectionError("the broker acknowledges nothing"))
+            raise NotConnected("no acknowledgement came in time") from error
         except aiomqtt.MqttError as error:
             raise NotConnected(str(error)) from error
-
-
-def _received(message: aiomqtt.Message, connection: int) -> Received:
-    payload = message.payload
-    if not isinstance(payload, bytes):  # the library's type also covers outgoing messages
-        raise TypeError(f"payload of {message.topic} is {type(payload).__name__}, not bytes")
-    topic = str(message.topic)
-    return Received(topic, payload, bool(message.retain), message.mid, message.qos, connection)

@@ -5,19 +5,22 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
 from pydantic import ValidationError
 
+from rackwatt.collector.ingest.appending import append
+from rackwatt.collector.ingest.clocks import Clocks, Echo
+from rackwatt.collector.ingest.complaints import Complaints
+from rackwatt.collector.ingest.counts import Counts
 from rackwatt.collector.ingest.replays import Replays
 from rackwatt.collector.ingest.spool import Batch, DeadLetter, Spool
+from rackwatt.collector.ingest.state import Owners
 from rackwatt.collector.ingest.watch import AgentWatch, Backfill, GapWatch, Loss
-from rackwatt.wire.backoff import Backoff
 from rackwatt.wire.clock import Clock
 from rackwatt.wire.codec import (
+    MAX_PAYLOAD_BYTES,
     Decoded,
     Envelope,
     Reason,
@@ -36,8 +39,8 @@ from rackwatt.wire.topics import INVENTORY, REPLAY, STATUS, Topic, TopicError, s
 
 _log = logging.getLogger(__name__)
 
-OWNER_SECONDS: Final = 600.0
-"""A device that its agent has not reported for so long may be taken over by another."""
+MAX_AGENTS: Final = 20_000
+"""Beyond this no agent is taken in that the site file does not name."""
 
 
 class Places(Protocol):
@@ -53,16 +56,6 @@ class Places(Protocol):
 
     def hall_of_agent(self, agent: str) -> str | None:
         """The hall that the site file gives to an agent; None when it does not name it."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What ingest has done since it started."""
-
-    messages: Counter[str] = field(default_factory=Counter)
-    rejected: Counter[Reason] = field(default_factory=Counter)
-    duplicates: int = 0
-    recovered: int = 0
 
 
 class Ingest:
@@ -95,20 +88,25 @@ class Ingest:
         self._spool = spool
         self._clock = clock
         self._backfill_seconds = backfill_seconds
-        self._owners: dict[str, tuple[str, float]] = {}
-        self._owners_due = 0.0
+        self._owners = Owners(spool.remembered.owners, clock.monotonic())
         self._inventories: dict[str, str] = {}
         # What the watch holds as received is in the spool, or in the batch of the lock's holder:
         # nobody else may save the watch meanwhile, else a crash would lose that batch.
         self._saving = asyncio.Lock()
+        self._complaints = Complaints(clock)
         self.watch = GapWatch()
-        self.counts = Counts()
+        self.counts = Counts.of(spool.tallies)
+        self.clocks = Clocks(spool.remembered.clocks)
         self.replays = Replays(self.watch, clock.now_ms())
         shard = "-".join(halls) if halls else "all"
+        name = f"rackwatt-collector-{places.id}-{shard}"
+        # Who asks for nobody's messages: what we say there comes back to us alone.
+        self._own = str(Topic(places.id, "site", name[:100], REPLAY))
+        self._echo = Echo(f"{clock.now_ms()}")
         self.session = Session(
             broker,
-            f"rackwatt-collector-{places.id}-{shard}",
-            subscriptions=subscriptions(places.id, halls),
+            name,
+            subscriptions=[*subscriptions(places.id, halls), self._own],
             on_batch=self._on_batch,
             clock=clock,
         )
@@ -119,20 +117,51 @@ class Ingest:
             tasks.create_task(self.session.run(), name="session")
             tasks.create_task(self._ask_again(), name="replays")
             tasks.create_task(self._trim(), name="trim")
+            tasks.create_task(self._call(), name="echo")
 
     # -- taking ------------------------------------------------------------------------------
 
     async def _on_batch(self, received: Sequence[Received]) -> None:
         async with self._saving:
-            await self._append(self._sort(received))
+            await append(self._spool, self._sort(received))
         self.session.ack(received)
 
-    def _sort(self, received: Sequence[Received]) -> Batch:
+    async def save(self, make: Callable[[], Batch]) -> None:
+        """Make a batch and have it durable, while nobody else changes what is remembered."""
+        async with self._saving:
+            await append(self._spool, make())
+
+    def reconsider(self, topic: str, payload: bytes, received_ms: int, *, again: bool) -> Batch:
+        """Check a message that was refused once more, without counting it; within `save`.
+
+        Args:
+            topic: as it came.
+            payload: as it came.
+            received_ms: when it came.
+            again: a part of it was taken then.
+        """
+        agent = self.watch.get(topic.split("/")[-2]) if "/" in topic else None
+        said = None if agent is None else (agent.last_seen_ms, agent.unreadable)
+        counts, self.counts = self.counts, Counts()
+        try:
+            message = Received(topic, payload, retain=False, mid=0, qos=0, connection=0)
+            return self._sort([message], received_ms, again=again)
+        finally:
+            self.counts = counts
+            if agent is not None and said is not None:
+                agent.last_seen_ms, agent.unreadable = said
+
+    def _sort(
+        self, received: Sequence[Received], now: int | None = None, *, again: bool = False
+    ) -> Batch:
         """What of these messages is to be kept, and where."""
         batch = Batch()
         touched: dict[str, AgentWatch] = {}
-        now = self._clock.now_ms()
+        now = self._clock.now_ms() if now is None else now
         for message in received:
+            if message.topic == self._own:
+                self._echo.heard(message.payload)
+                continue
             try:
                 topic = Topic.parse(message.topic)
             except TopicError as error:
@@ -145,8 +174,10 @@ class Ingest:
             elif topic.last == INVENTORY:
                 self._take_inventory(batch, message, topic, now)
             elif topic.last in KINDS:
-                self._take_readings(batch, message, topic, now, touched)
+                self._take_readings(batch, message, topic, now, touched, again=again)
         batch.watches = list(touched.values())
+        batch.notes += [*self._owners.notes(), *self.clocks.notes()]
+        batch.tallies = self.counts.tallies()
         return batch
 
     def _at_home(self, batch: Batch, message: Received, topic: Topic, now: int) -> bool:
@@ -161,6 +192,17 @@ class Ingest:
             detail = f"agent {topic.agent!r} speaks from hall {topic.hall!r}, which {belongs}"
             self._reject(batch, message, now, Reject(Reason.WRONG_HALL, detail))
             return False
+        stranger = expected is None and self.watch.get(topic.agent) is None
+        if stranger and len(self.watch) >= MAX_AGENTS:
+            detail = f"agent {topic.agent!r} is one more than {MAX_AGENTS}"
+            self._reject(batch, message, now, Reject(Reason.TOO_MANY_AGENTS, detail))
+            return False
+        if len(message.payload) > MAX_PAYLOAD_BYTES:
+            # Before anything is parsed: some 10 MB of it would hold up all others for seconds.
+            detail = f"{len(message.payload)} bytes, at most {MAX_PAYLOAD_BYTES} are read"
+            self.watch.agent(topic.agent, topic.hall).unreadable += topic.last in KINDS
+            self._reject(batch, message, now, Reject(Reason.TOO_LARGE, detail))
+            return False
         return True
 
     def _reject(self, batch: Batch, message: Received, now: int, reject: Reject) -> None:
@@ -171,7 +213,7 @@ class Ingest:
         batch.deadletters.append(
             DeadLetter(now, message.topic, message.payload, reject.reason, detail)
         )
-        _log.warning("%s: rejected, %s: %s", message.topic[:200], reject.reason, detail)
+        self._complaints.say(reject.reason, message.topic, detail)
 
     def _take_status(
         self,
@@ -184,8 +226,7 @@ class Ingest:
         try:
             status = Status.model_validate_json(message.payload)
         except ValidationError as error:
-            reject = Reject(Reason.BAD_STATUS, str(error).replace("\n", " ")[:300])
-            self._reject(batch, message, now, reject)
+            self._reject(batch, message, now, Reject(Reason.BAD_STATUS, _brief(error)))
             return
         backfill = Backfill(self._backfill_seconds, now)
         losses = self.watch.status(
@@ -195,7 +236,11 @@ class Ingest:
         if not message.retain:
             agent.last_seen_ms = now
             if status.state == "online":
-                agent.clock_offset_seconds = (now - status.time) / 1000
+                offset = (now - status.time) / 1000
+                behind = self._echo.behind(self._clock.monotonic())
+                agent.clock_offset_seconds = self.clocks.told(
+                    agent.name, status.epochs, offset, behind
+                )
         touched[agent.name] = agent
         self._note_losses(losses)
         batch.losses += losses
@@ -217,9 +262,9 @@ class Ingest:
         try:
             inventory = Inventory.model_validate_json(message.payload)
         except ValidationError as error:
-            reject = Reject(Reason.BAD_INVENTORY, str(error).replace("\n", " ")[:300])
-            self._reject(batch, message, now, reject)
+            self._reject(batch, message, now, Reject(Reason.BAD_INVENTORY, _brief(error)))
             return
+        self.watch.agent(topic.agent, topic.hall)  # counts for their bound
         if self._inventories.get(topic.agent) != inventory.version:
             self._inventories[topic.agent] = inventory.version
             batch.messages.append((now, message.topic, message.payload))
@@ -231,6 +276,8 @@ class Ingest:
         topic: Topic,
         now: int,
         touched: dict[str, AgentWatch],
+        *,
+        again: bool,
     ) -> None:
         agent = self.watch.agent(topic.agent, topic.hall)
         agent.last_seen_ms = now
@@ -240,8 +287,12 @@ class Ingest:
             agent.unreadable += 1
             self._reject(batch, message, now, Reject(error.reason, str(error)))
             return
+        if not agent.has_room(envelope.epoch, envelope.seq):
+            detail = f"epoch {envelope.epoch}, message {envelope.seq}: one gap too many"
+            self._reject(batch, message, now, Reject(Reason.TOO_MANY_GAPS, detail))
+            return
         overdue = self._is_overdue(agent, envelope)
-        if not agent.receive(envelope.epoch, envelope.seq):
+        if not agent.receive(envelope.epoch, envelope.seq) and not again:
             self.counts.duplicates += 1
             return
         touched[agent.name] = agent
@@ -269,30 +320,15 @@ class Ingest:
         now = self._clock.monotonic()
         refused: set[str] = set()
         for reading in decoded.readings:
-            owner, seen = self._owners.get(reading.device, (agent, now))
-            if owner != agent and now - seen < OWNER_SECONDS:
+            owner = self._owners.claim(reading.device, agent, now)
+            if owner is not None:
                 refused.add(reading.device)
                 detail = f"{reading.device} is reported by {owner!r}"
                 decoded.rejects.append(Reject(Reason.DEVICE_CONFLICT, detail))
-            else:
-                self._owners[reading.device] = (agent, now)
         if not refused:
             return payload
         decoded.readings = [item for item in decoded.readings if item.device not in refused]
         return encode_received(envelope, decoded.readings)
-
-    async def _append(self, batch: Batch) -> None:
-        """Make the batch durable, however long that takes: until then nothing is acknowledged."""
-        backoff = Backoff(first=0.2, cap=5.0)
-        while self._spool.full_ratio >= 1.0:
-            _log.error("spool full: no message is taken until its consumers catch up")
-            await asyncio.sleep(backoff.next())
-        while True:
-            try:
-                return await self._spool.append(batch)
-            except sqlite3.Error as error:
-                _log.error("spool: %s; nothing is acknowledged meanwhile", error)
-                await asyncio.sleep(backoff.next())
 
     # -- asking again ------------------------------------------------------------------------
 
@@ -307,7 +343,7 @@ class Ingest:
                     self._note_losses(losses)
                     names = {loss.agent for loss in losses}
                     watches = [agent for agent in self.watch if agent.name in names]
-                    await self._append(Batch(watches=watches, losses=losses))
+                    await append(self._spool, Batch(watches=watches, losses=losses))
             for ask in asks:
                 topic = str(Topic(self._places.id, ask.hall, ask.agent, REPLAY))
                 _log.info(
@@ -323,20 +359,26 @@ class Ingest:
     async def _trim(self) -> None:
         """Every 2 s; a turn that is missed is skipped."""
         async for _ in ticks(2.0, self._clock):
-            self._forget_owners()
+            if self._owners.forget(self._clock.monotonic()):
+                await self.save(lambda: Batch(notes=self._owners.notes()))
             try:
                 await self._spool.trim()
             except sqlite3.Error as error:
                 _log.error("spool: cannot trim: %s", error)
 
-    def _forget_owners(self) -> None:
-        """Devices that nobody reports any more belong to nobody."""
-        now = self._clock.monotonic()
-        if now < self._owners_due:
-            return
-        self._owners_due = now + OWNER_SECONDS
-        self._owners = {
-            device: (agent, seen)
-            for device, (agent, seen) in self._owners.items()
-            if now - seen < OWNER_SECONDS
-        }
+    async def _call(self) -> None:
+        """Now and then, to hear how long messages wait at the broker."""
+        async for _ in ticks(1.0, self._clock):
+            if not self.session.connected.is_set():
+                continue
+            payload = self._echo.call(self.session.number, self._clock.monotonic())
+            if payload is not None:
+                with contextlib.suppress(NotConnected):
+                    await self.session.publish(self._own, payload)
+
+
+def _brief(error: ValidationError) -> str:
+    """What is wrong, in short; a large message may have half a million faults."""
+    if error.error_count() > 100:
+        return f"{error.error_count()} faults in {error.title}"
+    return str(error).replace("\n", " ")[:300]

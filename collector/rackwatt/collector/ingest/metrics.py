@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, get_args
 from prometheus_client.core import Metric
 
 from rackwatt.collector.ingest.ingest import Ingest
-from rackwatt.collector.ingest.spool import Spool
+from rackwatt.collector.ingest.spool import DROPPED, EVICTED, REPLAYED, Spool
 from rackwatt.collector.ingest.watch import AgentWatch
 from rackwatt.collector.store.drain import Drain
 from rackwatt.wire.clock import Clock
@@ -44,7 +44,23 @@ LOST: Final = MetricSpec(
     "counter",
     "Messages closed as lost since the spool was made.",
 )
+WAITING: Final = MetricSpec(
+    "rackwatt_ingest_waiting_bytes",
+    "gauge",
+    "Messages read from the broker and not yet in the spool; bounded by 64 MB.",
+)
+PAUSES: Final = MetricSpec(
+    "rackwatt_ingest_pauses_total",
+    "counter",
+    "How often reading from the broker stopped at that bound.",
+)
 DEADLETTERS: Final = MetricSpec("rackwatt_deadletter_messages", "gauge", "Dead letters kept.")
+SETTLED_LETTERS: Final = MetricSpec(
+    "rackwatt_deadletters_settled_total",
+    "counter",
+    "Dead letters that were replayed, dropped, or went to make room, since the spool was made.",
+    ("outcome",),
+)
 AGENT_UP: Final = MetricSpec(
     "rackwatt_agent_up", "gauge", "1 while a field agent is online.", ("agent",)
 )
@@ -72,6 +88,12 @@ SPOOL_OLDEST: Final = MetricSpec(
     "Age of the oldest message that a consumer has not passed.",
     ("cursor",),
 )
+SPOOL_FULL: Final = MetricSpec(
+    "rackwatt_spool_full_ratio",
+    "gauge",
+    "Payload kept against the allowed size: from 0.5 on nothing is asked for again, from 1 on "
+    "nothing is taken.",
+)
 STORE_POINTS: Final = MetricSpec(
     "rackwatt_store_points_total", "counter", "Points written to the store."
 )
@@ -86,8 +108,9 @@ ROLLUPS_PENDING: Final = MetricSpec(
 STORE_UP: Final = MetricSpec("rackwatt_store_up", "gauge", "1 when the store took the last batch.")
 
 CATALOGUE: Final[Sequence[MetricSpec]] = (
-    MESSAGES, REJECTED, RECOVERED, DUPLICATE, LOST, DEADLETTERS, AGENT_UP, MISSING, GPU_NODES,
-    CLOCK_OFFSET, SPOOL_BYTES, SPOOL_OLDEST, STORE_POINTS, STORE_UP, ROLLUPS, ROLLUPS_PENDING,
+    MESSAGES, REJECTED, RECOVERED, DUPLICATE, LOST, DEADLETTERS, SETTLED_LETTERS, WAITING, PAUSES,
+    AGENT_UP, MISSING, GPU_NODES, CLOCK_OFFSET, SPOOL_BYTES, SPOOL_OLDEST, SPOOL_FULL,
+    STORE_POINTS, STORE_UP, ROLLUPS, ROLLUPS_PENDING,
 )  # fmt: skip
 
 AgentState = Literal["online", "silent", "offline"]
@@ -151,7 +174,10 @@ class CollectorState:
     def _rejected(self) -> Counter[Reason]:
         """By reason: at the door, and by the store."""
         return self._ingest.counts.rejected + Counter(
-            {Reason.REFUSED_BY_STORE: self._drain.refused}
+            {
+                Reason.REFUSED_BY_STORE: self._drain.refused,
+                Reason.UNREADABLE: self._drain.unreadable,
+            }
         )
 
     def families(self) -> list[Metric]:
@@ -169,6 +195,16 @@ class CollectorState:
             DUPLICATE.of(counts.duplicates),
             LOST.of(self._spool.lost),
             DEADLETTERS.of(self._spool.deadletters),
+            SETTLED_LETTERS.family(
+                ((outcome,), self._spool.tallies.get(name, 0))
+                for outcome, name in (
+                    ("dropped", DROPPED),
+                    ("evicted", EVICTED),
+                    ("replayed", REPLAYED),
+                )
+            ),
+            WAITING.of(self._ingest.session.waiting_bytes),
+            PAUSES.of(self._ingest.session.pauses),
         ]
 
     def _agent_families(self) -> list[Metric]:
@@ -199,6 +235,7 @@ class CollectorState:
         return [
             SPOOL_BYTES.family(((cursor,), size) for cursor, (size, _) in backlog),
             SPOOL_OLDEST.family(((cursor,), age) for cursor, (_, age) in backlog),
+            SPOOL_FULL.of(self._spool.full_ratio),
             STORE_POINTS.of(self._drain.points),
             STORE_UP.of(float(self._drain.up)),
             *self._rollup_families(),
@@ -252,6 +289,7 @@ class CollectorState:
                 for agent in watched
                 if agent.clock_offset_seconds is not None
             },
+            "clock_epochs": self._ingest.clocks.doubtful(),
             "watch": watch_rows(watched),
         }
 

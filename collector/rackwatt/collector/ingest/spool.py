@@ -6,47 +6,38 @@ watch's state. Two cursors read it, `store` and `accountant`; what both have pas
 """
 
 import asyncio
-import json
+import logging
 import sqlite3
-import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-from rackwatt.collector.ingest.watch import AgentWatch, EpochWatch, Loss
+from rackwatt.collector.ingest import clocks, deadletters, messages, state
+from rackwatt.collector.ingest.clocks import AgentClock
+from rackwatt.collector.ingest.deadletters import DeadLetter
+from rackwatt.collector.ingest.state import Note
+from rackwatt.collector.ingest.watch import AgentWatch, Loss
 from rackwatt.wire.clock import Clock
-from rackwatt.wire.codec import Reason
 from rackwatt.wire.database import Writer, connect
-from rackwatt.wire.ranges import Ranges
 
+__all__ = ["ACCOUNTANT", "STORE", "Batch", "DeadLetter", "Note", "Record", "Remembered", "Spool"]
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 STORE: Final = "store"
 ACCOUNTANT: Final = "accountant"
-MAX_DEADLETTERS: Final = 10_000
-"""The newest are kept: an agent of another version must not fill the disk."""
-
-_LETTER_BYTES: Final = 65_536
-"""Of a dead letter's payload; a message of a whole rack has some 10 kB."""
+REPLAYED: Final = "letters replayed"
+DROPPED: Final = "letters dropped"
+EVICTED: Final = "letters evicted"
+RESERVE_BYTES: Final = 4_000_000
+"""Kept free for deleting what was read, when the disk is full."""
 _TRIM_MESSAGES: Final = 50_000
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS messages (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, received_ms INTEGER NOT NULL, topic TEXT NOT NULL,
-  payload BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS identity (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY, id INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS watch (
-  agent TEXT NOT NULL, epoch INTEGER NOT NULL, hall TEXT NOT NULL, introduced INTEGER NOT NULL,
-  floor INTEGER NOT NULL, sent_through INTEGER NOT NULL, received TEXT NOT NULL,
-  lost TEXT NOT NULL, PRIMARY KEY (agent, epoch));
-CREATE TABLE IF NOT EXISTS losses (
-  agent TEXT NOT NULL, epoch INTEGER NOT NULL, low INTEGER NOT NULL, high INTEGER NOT NULL,
-  reason TEXT NOT NULL, closed_ms INTEGER NOT NULL, PRIMARY KEY (agent, epoch, low));
-CREATE TABLE IF NOT EXISTS deadletters (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, received_ms INTEGER NOT NULL, topic TEXT NOT NULL,
-  payload BLOB NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL);
-"""
+_SCHEMA: Final = messages.SCHEMA + state.SCHEMA + clocks.SCHEMA + deadletters.SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +50,6 @@ class Record:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A message, or what was refused of one, kept for a person to look at."""
-
-    received_ms: int
-    topic: str
-    payload: bytes
-    reason: Reason
-    detail: str
-
-
 @dataclass(slots=True)
 class Batch:
     """What one transaction appends."""
@@ -79,10 +59,28 @@ class Batch:
     deadletters: list[DeadLetter] = field(default_factory=list)
     watches: list[AgentWatch] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    """What else belongs into the transaction."""
+    tallies: Mapping[str, int] = field(default_factory=dict)
+    """Totals as they stand with this batch."""
+    replayed: list[int] = field(default_factory=list)
+    """Dead letters whose message is in this batch, or was written: they go."""
+    dropped: list[int] = field(default_factory=list)
+    """Dead letters that go."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.messages or self.deadletters or self.watches or self.losses)
+        kept = self.messages or self.deadletters or self.watches or self.losses
+        return bool(kept or any(note.rows for note in self.notes) or self.replayed or self.dropped)
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a spool remembers of its collector."""
+
+    owners: Sequence[tuple[str, str]] = ()
+    """Device and agent."""
+    clocks: Sequence[tuple[str, AgentClock]] = ()
 
 
 class Spool:
@@ -107,15 +105,23 @@ class Spool:
         self._path = path
         self._max_bytes = max_bytes
         self._clock = clock
-        self._writer = Writer(path, _SCHEMA)
+        self._writer = Writer(path, _SCHEMA, reserve_bytes=RESERVE_BYTES)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="spool-read")
         self._reading: sqlite3.Connection | None = None
         self._cursors = dict.fromkeys(consumers, 0)
         self._saved: dict[str, int] = {}
         self._trimmed = 0
         self._bytes = 0
+        self._letter_bytes = 0
+        self._named = 0
+        """The largest id that a cursor of this spool can have."""
         self.identity = ""
         """Made with the file: tells a reader with a cursor whether it is still the same log."""
+        self.generation = 0
+        """Grows with each start."""
+        self.remembered = Remembered()
+        self.tallies: dict[str, int] = {}
+        """Totals since the spool was made."""
         self.last_id = 0
         self.deadletters = 0
         self.lost = 0
@@ -128,7 +134,13 @@ class Spool:
             sqlite3.Error: the file cannot be used.
         """
         await self._writer.start()
-        watches = await self._writer.run(self._load)
+        watches = await self._writer.run(self._load, last_resort=True)
+        try:
+            self.identity, self.generation = await self._writer.run(
+                lambda db: state.identify(db, self._path), last_resort=True
+            )
+        except (OSError, sqlite3.Error) as error:
+            _log.error("spool: cannot begin a generation: %s", error)
         loop = asyncio.get_running_loop()
         self._reading = await loop.run_in_executor(self._reader, self._open_reader)
         return watches
@@ -137,23 +149,26 @@ class Spool:
         return connect(self._path, read_only=True)
 
     def _load(self, db: sqlite3.Connection) -> list[AgentWatch]:
-        db.execute("INSERT OR IGNORE INTO identity VALUES (1, ?)", (uuid.uuid4().hex,))
-        self.identity = db.execute("SELECT id FROM identity").fetchone()[0]
+        messages.prepare(db)
+        deadletters.prepare(db)
+        found = db.execute("SELECT id FROM identity").fetchone()
+        self.identity = "" if found is None else found[0]
         for name in self._cursors:
             db.execute("INSERT OR IGNORE INTO cursors VALUES (?, 0)", (name,))
         saved = dict(db.execute("SELECT name, id FROM cursors").fetchall())
         self._cursors = {name: saved[name] for name in self._cursors}
         self._saved = dict(self._cursors)
-        last = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'messages'").fetchone()
-        self.last_id = last[0] if last else 0
-        first = db.execute("SELECT min(id) FROM messages").fetchone()[0]
-        self._trimmed = self.last_id if first is None else first - 1
-        query = "SELECT coalesce(sum(length(payload)), 0) FROM messages"
-        self._bytes = db.execute(query).fetchone()[0]
-        self.deadletters = db.execute("SELECT count(*) FROM deadletters").fetchone()[0]
-        query = "SELECT coalesce(sum(high - low + 1), 0) FROM losses"
-        self.lost = db.execute(query).fetchone()[0]
-        return _load_watches(db)
+        self.last_id, self._trimmed = messages.span(db)
+        self._named = self.last_id
+        self._bytes, _ = messages.behind(db, 0)
+        self.deadletters, self._letter_bytes = deadletters.kept(db)
+        # As floats: an agent may claim so much that a sum of integers overflows.
+        query = "SELECT total(high - low + 1) FROM losses"
+        self.lost = int(db.execute(query).fetchone()[0])
+        self.tallies = state.load_tallies(db)
+        agents = clocks.load_clocks(db)
+        self.remembered = Remembered(state.load_owners(db), agents)
+        return state.load_watches(db, {name: clock.offset for name, clock in agents})
 
     async def append(self, batch: Batch) -> None:
         """Make a batch durable, gap watch and all, in one transaction.
@@ -164,42 +179,57 @@ class Spool:
         if not batch:
             return
         now = self._clock.now_ms()
-        rows = _watch_rows(batch.watches)
-        oldest = [(agent.name, min(agent.epochs, default=0)) for agent in batch.watches]
+        totals = {k: v for k, v in batch.tallies.items() if self.tallies.get(k) != v}
+        notes = [
+            *state.watch_notes(batch.watches, batch.losses, now),
+            *batch.notes,
+            state.totals_note(totals),
+        ]
+        removals = ((REPLAYED, batch.replayed), (DROPPED, batch.dropped))
 
-        def work(db: sqlite3.Connection) -> int:
-            db.executemany(
-                "INSERT INTO messages (received_ms, topic, payload) VALUES (?, ?, ?)",
-                batch.messages,
-            )
-            last = db.execute("SELECT last_insert_rowid()").fetchone()[0] if batch.messages else 0
-            db.executemany(
-                "INSERT INTO deadletters (received_ms, topic, payload, reason, detail) "
-                "VALUES (?, ?, ?, ?, ?)",
-                [
-                    (d.received_ms, d.topic, d.payload[:_LETTER_BYTES], d.reason, d.detail)
-                    for d in batch.deadletters
-                ],
-            )
-            db.executemany("INSERT OR REPLACE INTO watch VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            db.executemany("DELETE FROM watch WHERE agent = ? AND epoch < ?", oldest)
-            db.executemany(
-                "INSERT OR REPLACE INTO losses VALUES (?, ?, ?, ?, ?, ?)",
-                [(x.agent, x.epoch, x.low, x.high, x.reason, now) for x in batch.losses],
-            )
-            return int(last)
+        def work(db: sqlite3.Connection) -> tuple[int, int, Mapping[str, int]]:
+            last = messages.insert(db, batch.messages)
+            size = deadletters.bury(db, batch.deadletters)
+            gone: dict[str, int] = {}
+            for name, numbers in removals:
+                gone[name], freed = deadletters.remove(db, numbers)
+                size -= freed
+            for note in (*notes, state.added_note(gone)):
+                db.executemany(note.statement, note.rows)
+            return last, size, gone
 
-        last = await self._writer.run(work)
+        last, size, gone = await self._writer.run(work)
         self._bytes += sum(len(payload) for _, _, payload in batch.messages)
-        self.deadletters += len(batch.deadletters)
+        self.deadletters += len(batch.deadletters) - sum(gone.values())
+        self._letter_bytes += size
+        self.tallies |= totals
+        self._add(gone)
         self.lost += sum(loss.count for loss in batch.losses)
         if batch.messages:
             self.last_id = last
             async with self.appended:
                 self.appended.notify_all()
 
-    async def read(self, after: int, limit: int) -> list[Record]:
-        """Up to `limit` messages with an id above `after`, in order."""
+    def _add(self, counts: Mapping[str, int]) -> None:
+        for name, count in counts.items():
+            self.tallies[name] = self.tallies.get(name, 0) + count
+
+    async def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Look into the file, beside the writer."""
+
+        def looking() -> T:
+            if self._reading is None:
+                msg = f"{self._path} is not open"
+                raise sqlite3.ProgrammingError(msg)
+            return work(self._reading)
+
+        return await asyncio.get_running_loop().run_in_executor(self._reader, looking)
+
+    async def read(self, after: int, limit: int, max_bytes: int | None = None) -> list[Record]:
+        """Up to `limit` messages with an id above `after`, in order.
+
+        With `max_bytes` no more follow once their payloads together reach it.
+        """
         query = (
             "SELECT id, received_ms, topic, payload FROM messages WHERE id > ? ORDER BY id LIMIT ?"
         )
@@ -207,7 +237,15 @@ class Spool:
         def work() -> list[Record]:
             if self._reading is None:
                 return []
-            return [Record(*row) for row in self._reading.execute(query, (after, limit))]
+            found: list[Record] = []
+            size = 0
+            with closing(self._reading.execute(query, (after, limit))) as rows:
+                for row in rows:
+                    found.append(Record(*row))
+                    size += len(found[-1].payload)
+                    if max_bytes is not None and size >= max_bytes:
+                        break
+            return found
 
         return await asyncio.get_running_loop().run_in_executor(self._reader, work)
 
@@ -228,6 +266,30 @@ class Spool:
         """The last id that a consumer has passed."""
         return self._cursors.get(name, 0)
 
+    def gave(self, through: int) -> None:
+        """A consumer elsewhere was given all up to `through`."""
+        self._named = max(self._named, through)
+
+    async def belongs(self, after: int) -> bool:
+        """Whether a consumer elsewhere can have been given `after` by this spool.
+
+        If not, the file was put back from a copy, and lacks what the consumer has read since:
+        numbers above are given to other messages. From now on it is another spool.
+
+        Raises:
+            sqlite3.Error: that cannot be written.
+        """
+        if after <= self._named:
+            return True
+        _log.error(
+            "a reader of this spool has read up to %d, it was never given more than %d: "
+            "the spool was put back from a copy; from here on it counts as another one",
+            after,
+            self._named,
+        )
+        self.identity = await self._writer.run(state.renew)
+        return False
+
     async def trim(self) -> None:
         """Remember the cursors and delete what all have passed.
 
@@ -237,27 +299,30 @@ class Spool:
         cursors = dict(self._cursors)
         # Not all at once after a long outage: appending waits for this transaction.
         through = min(*cursors.values(), self.last_id, self._trimmed + _TRIM_MESSAGES)
-        excess = self.deadletters - MAX_DEADLETTERS
-        if cursors == self._saved and through <= self._trimmed and excess <= 0:
+        excess = max(0, self.deadletters - deadletters.MAX_DEADLETTERS)
+        too_large = max(0, self._letter_bytes - deadletters.MAX_DEADLETTER_BYTES)
+        full = excess > 0 or too_large > 0
+        if cursors == self._saved and through <= self._trimmed and not full:
             return
 
-        def work(db: sqlite3.Connection) -> tuple[int, int]:
+        def work(db: sqlite3.Connection) -> tuple[int, int, int]:
             db.executemany(
                 "UPDATE cursors SET id = ? WHERE name = ?",
                 [(value, name) for name, value in cursors.items()],
             )
-            query = "SELECT coalesce(sum(length(payload)), 0) FROM messages WHERE id <= ?"
-            size: int = db.execute(query, (through,)).fetchone()[0]
+            size = messages.bytes_before(db, through) - messages.bytes_before(db, 0)
             db.execute("DELETE FROM messages WHERE id <= ?", (through,))
-            query = (
-                "DELETE FROM deadletters WHERE id IN "
-                "(SELECT id FROM deadletters ORDER BY id LIMIT ?)"
-            )
-            return size, db.execute(query, (max(0, excess),)).rowcount
+            gone = deadletters.evict(db, excess, too_large) if full else (0, 0)
+            note = state.added_note({EVICTED: gone[0]})
+            db.executemany(note.statement, note.rows)
+            return size, *gone
 
-        size, buried = await self._writer.run(work)
+        # With the reserve: on a disk that is full to the last byte only this makes room.
+        size, buried, freed = await self._writer.run(work, last_resort=True)
         self._bytes -= size
         self.deadletters -= buried
+        self._letter_bytes -= freed
+        self._add({EVICTED: buried})
         self._trimmed = max(self._trimmed, through)
         self._saved = cursors
 
@@ -266,21 +331,14 @@ class Spool:
         now = self._clock.now_ms()
         cursors = dict(self._cursors)
 
-        def work() -> dict[str, tuple[int, float]]:
+        def work(db: sqlite3.Connection) -> dict[str, tuple[int, float]]:
             found: dict[str, tuple[int, float]] = {}
-            if self._reading is None:
-                return found
             for name, after in cursors.items():
-                size, oldest = self._reading.execute(
-                    "SELECT coalesce(sum(length(payload)), 0), min(received_ms) "
-                    "FROM messages WHERE id > ?",
-                    (after,),
-                ).fetchone()
-                age = 0.0 if oldest is None else max(0.0, (now - oldest) / 1000)
-                found[name] = (size, age)
+                size, since = messages.behind(db, after)
+                found[name] = (size, 0.0 if since is None else max(0.0, (now - since) / 1000))
             return found
 
-        return await asyncio.get_running_loop().run_in_executor(self._reader, work)
+        return await self.look(work)
 
     @property
     def full_ratio(self) -> float:
@@ -293,9 +351,11 @@ class Spool:
         return self._bytes
 
     async def aclose(self) -> None:
-        """Remember the cursors and close the file."""
+        """Remember the cursors and close the file; a full disk is no reason not to end."""
         try:
             await self.trim()
+        except sqlite3.Error as error:
+            _log.error("spool: cannot trim: %s; what was read is read again", error)
         finally:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._reader, self._close_reader)
@@ -306,42 +366,3 @@ class Spool:
         if self._reading is not None:
             self._reading.close()
             self._reading = None
-
-
-def _watch_rows(watches: Iterable[AgentWatch]) -> list[tuple[object, ...]]:
-    return [
-        (
-            agent.name,
-            number,
-            agent.hall,
-            int(agent.introduced),
-            epoch.floor,
-            epoch.sent_through,
-            json.dumps(list(epoch.received)),
-            json.dumps(list(epoch.lost)),
-        )
-        for agent in watches
-        for number, epoch in agent.epochs.items()
-    ]
-
-
-def _load_watches(db: sqlite3.Connection) -> list[AgentWatch]:
-    agents: dict[str, AgentWatch] = {}
-    query = (
-        "SELECT agent, epoch, hall, introduced, floor, sent_through, received, lost FROM watch "
-        "ORDER BY agent, epoch"
-    )
-    for name, number, hall, introduced, floor, sent, received, lost in db.execute(query):
-        agent = agents.setdefault(name, AgentWatch(name, hall))
-        agent.introduced = agent.introduced or bool(introduced)
-        agent.epochs[number] = EpochWatch(
-            floor=floor,
-            received=Ranges((low, high) for low, high in json.loads(received)),
-            lost=Ranges((low, high) for low, high in json.loads(lost)),
-            sent_through=sent,
-        )
-    query = "SELECT agent, sum(high - low + 1) FROM losses GROUP BY agent"
-    for name, lost in db.execute(query):
-        if name in agents:
-            agents[name].forgotten_lost = max(0, lost - agents[name].lost())
-    return list(agents.values())

@@ -8,6 +8,7 @@ until the agent says that it no longer has it; then the range is closed as lost,
 Pure state: no I/O, no clock; times are given by the caller.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,6 +19,10 @@ from rackwatt.wire.status import EpochState, Status
 
 GRACE_SECONDS: Final = 30.0
 """A message that was sent this long ago and is not here is missing."""
+MAX_EPOCHS: Final = 1000
+"""Of an agent: as many as a status lists, twice what an outbox keeps."""
+MAX_RUNS: Final = 1000
+"""Of an epoch: a message that would open one more gap is refused, those that fill gaps are not."""
 
 
 class LossReason(StrEnum):
@@ -62,8 +67,12 @@ class EpochWatch:
     def told(self, sent_through: int, now: float) -> None:
         """The agent says that all up to `sent_through` were sent; `now` in monotonic seconds."""
         self.sent_through = max(self.sent_through, sent_through)
+        # By whole seconds, so that an agent that says it without end fills no memory.
+        told_at = math.ceil(now)
         if not self.pending or self.pending[-1][1] < sent_through:
-            self.pending.append((now, sent_through))
+            if self.pending and self.pending[-1][0] == told_at:
+                self.pending.pop()
+            self.pending.append((told_at, sent_through))
         self.age(now)
 
     def age(self, now: float) -> None:
@@ -118,6 +127,15 @@ class AgentWatch:
         """How many messages were closed as lost."""
         return self.forgotten_lost + sum(epoch.lost.count() for epoch in self.epochs.values())
 
+    def has_room(self, epoch: int, seq: int) -> bool:
+        """Whether a message can be remembered: an agent that makes up numbers is bounded."""
+        watch = self.epochs.get(epoch)
+        if watch is None:
+            return len(self.epochs) < MAX_EPOCHS
+        if watch.received.runs() < MAX_RUNS:
+            return True
+        return any(number in watch.received for number in (seq - 1, seq, seq + 1))
+
     def receive(self, epoch: int, seq: int) -> bool:
         """A message came; False when it was here already."""
         watch = self.epochs.setdefault(epoch, EpochWatch())
@@ -145,6 +163,9 @@ class AgentWatch:
             # What is closed for good need not be remembered; an epoch beyond those listed may be
             # one whose first message came before the status that lists it.
             for epoch in [number for number in self.epochs if number < min(listed)]:
+                self.forgotten_lost += self.epochs.pop(epoch).lost.count()
+            unlisted = sorted(self.epochs.keys() - listed)
+            for epoch in unlisted[: max(0, len(self.epochs) - MAX_EPOCHS)]:
                 self.forgotten_lost += self.epochs.pop(epoch).lost.count()
         return losses
 
@@ -192,6 +213,10 @@ class GapWatch:
     def __iter__(self) -> Iterator[AgentWatch]:
         """The agents, in the order in which they were first seen."""
         return iter(self._agents.values())
+
+    def __len__(self) -> int:
+        """How many agents."""
+        return len(self._agents)
 
     def get(self, name: str) -> AgentWatch | None:
         """The agent of that name, if it was ever seen."""

@@ -6,6 +6,7 @@ its name, which the broker takes for its user name; the broker's certificate nam
 """
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -20,6 +21,11 @@ LEAF_DAYS: Final = 730
 """How long a certificate holds by default; a fleet is renewed once a year, so one may be missed."""
 CRL_DAYS: Final = 3650
 """A list of revoked certificates that expires would stop every agent: it is replaced, not aged."""
+MAX_NAME_LETTERS: Final = 64
+"""A common name holds no more (RFC 5280, ub-common-name)."""
+_HOST: Final = re.compile(
+    r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+)
 _CLOCK_SKEW: Final = timedelta(minutes=5)
 
 
@@ -55,7 +61,7 @@ def new_authority(site: str, now: datetime) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Rackwatt CA of {site}")])
     builder = (
-        _builder(name, name, key.public_key(), now, CA_DAYS)
+        _builder(name, name, key.public_key(), now, now + timedelta(days=CA_DAYS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(sign=True), critical=True)
     )
@@ -74,10 +80,18 @@ def sign_server(authority: Pair, hosts: list[str], now: datetime, days: int = LE
         authority: Who signs.
         hosts: Host names and IP addresses by which clients reach it; the first names it.
         now: The present.
-        days: How long it holds.
+        days: How long it holds, never longer than the authority.
+
+    Raises:
+        ValueError: A host is none, or there is none.
     """
+    if not hosts:
+        msg = "a broker's certificate needs the names or addresses by which it is reached"
+        raise ValueError(msg)
     names = x509.SubjectAlternativeName([_host(host) for host in hosts])
-    return _leaf(authority, hosts[0], now, days, ExtendedKeyUsageOID.SERVER_AUTH, names)
+    return _leaf(
+        authority, hosts[0][:MAX_NAME_LETTERS], now, days, ExtendedKeyUsageOID.SERVER_AUTH, names
+    )
 
 
 def revocation_list(authority: Pair, revoked: list[tuple[int, datetime]], now: datetime) -> bytes:
@@ -123,8 +137,9 @@ def _leaf(
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     issuer = authority.certificate.subject
+    end = min(now + timedelta(days=days), authority.certificate.not_valid_after_utc)
     builder = (
-        _builder(subject, issuer, key.public_key(), now, days)
+        _builder(subject, issuer, key.public_key(), now, end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(sign=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
@@ -143,7 +158,7 @@ def _builder(
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey,
     now: datetime,
-    days: int,
+    end: datetime,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -152,7 +167,7 @@ def _builder(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _CLOCK_SKEW)
-        .not_valid_after(now + timedelta(days=days))
+        .not_valid_after(end)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
@@ -175,4 +190,7 @@ def _host(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
+        if _HOST.fullmatch(host) is None or len(host) > 253:
+            msg = f"{host!r} is no host name or IP address"
+            raise ValueError(msg) from None
         return x509.DNSName(host)

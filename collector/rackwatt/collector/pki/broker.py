@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from rackwatt.wire.codec import MAX_PAYLOAD_BYTES
 from rackwatt.wire.readings import KINDS
 from rackwatt.wire.topics import INVENTORY, REPLAY, STATUS
 
@@ -48,7 +49,7 @@ def configuration(folder: Path, port: int, address: str) -> str:
     """Return a Mosquitto configuration: TLS with client certificates, finite queues, durable.
 
     Args:
-        folder: The authority's folder, as the broker sees it.
+        folder: Where the broker finds its folder; the authority's key is not in it.
         port: To listen on.
         address: To listen on.
     """
@@ -57,18 +58,23 @@ def configuration(folder: Path, port: int, address: str) -> str:
             "# Mosquitto for Rackwatt; made by 'rackwatt pki broker'.",
             f"listener {port} {address}",
             f"cafile {folder / 'ca.crt'}",
-            f"certfile {folder / 'broker' / 'broker.crt'}",
-            f"keyfile {folder / 'broker' / 'broker.key'}",
+            f"certfile {folder / 'broker.crt'}",
+            f"keyfile {folder / 'broker.key'}",
             f"crlfile {folder / 'revoked.crl'}",
             "require_certificate true",
             "use_identity_as_username true",
+            "# Nobody takes over another's session by its client id.",
+            "use_username_as_clientid true",
+            "tls_version tlsv1.2",
             "allow_anonymous false",
-            f"acl_file {folder / 'broker' / 'acl'}",
+            f"acl_file {folder / 'acl'}",
             "",
             "# A queue without a bound eats the memory; one of 1000 (the default) loses silently.",
             "max_queued_messages 0",
             "max_queued_bytes 268435456",
             "max_inflight_messages 1000",
+            "# More is not read by a collector either.",
+            f"message_size_limit {MAX_PAYLOAD_BYTES}",
             "persistent_client_expiration 2d",
             "persistence true",
             "autosave_interval 5",

@@ -5,16 +5,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from rackwatt.collector.helptext import NARROW, more
-from rackwatt.collector.pki.authority import LEAF_DAYS
+from rackwatt.collector.pki.authority import LEAF_DAYS, MAX_NAME_LETTERS
 from rackwatt.collector.pki.broker import acl, configuration
-from rackwatt.collector.pki.folder import Folder, PkiError
+from rackwatt.collector.pki.folder import ACL, Folder, PkiError, write
 from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.topics import check_name
 
@@ -25,6 +24,8 @@ pki_app = typer.Typer(
     rich_markup_mode=None,
     context_settings=NARROW,
 )
+
+_ADDRESS = re.compile(r"[A-Za-z0-9.:%_-]{1,253}")
 
 Dir = Annotated[Path, typer.Option("--dir", metavar="DIR", help="The authority's folder.")]
 Days = Annotated[
@@ -61,19 +62,6 @@ def _name(what: str, name: str) -> str:
     return name
 
 
-def _host(host: str) -> None:
-    """See that a certificate can name it.
-
-    Raises:
-        PkiError: it is neither an address nor a DNS name.
-    """
-    try:
-        ip_address(host)
-    except ValueError:
-        if len(host) > _LONGEST_HOST or not _HOST.fullmatch(host):
-            raise PkiError(f"HOST: expects a DNS name or an IP address, not {host!r}") from None
-
-
 @pki_app.command(
     "init",
     epilog=more(
@@ -91,7 +79,9 @@ def init_command(
     """
     with _plain_errors():
         made = Folder(folder)
-        made.create(_name("site", site), _now())
+        if len(_name("site", site)) > MAX_NAME_LETTERS - len("Rackwatt CA of "):
+            raise PkiError(f"--site: {site!r} is too long for the authority's certificate")
+        made.create(site, _now())
         typer.echo(f"authority  {made.certificate_file}  (give it to the broker and every agent)")
         typer.echo(f"its key    {folder / 'ca.key'}  (keep it here, readable by you alone)")
         typer.echo("next       rackwatt pki broker --site ID HOST")
@@ -121,7 +111,9 @@ def collector_command(names: Names, folder: Dir = Path("pki"), days: Days = LEAF
 def _sign(purpose: str, names: list[str], folder: Path, days: int) -> None:
     with _plain_errors():
         for name in [_name(purpose, name) for name in names]:
-            certificate, key = Folder(folder).client(purpose, name, _now(), days)
+            made = Folder(folder)
+            with made.locked():
+                certificate, key = made.client(purpose, name, _now(), days)
             typer.echo(f"{name}  {certificate}  {key}")
 
 
@@ -139,6 +131,12 @@ def broker_command(
         str, typer.Option("--listen", metavar="ADDRESS", help="Where the broker listens.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", metavar="PORT", min=1, max=65535)] = 8883,
+    installed: Annotated[
+        Path | None,
+        typer.Option(
+            "--installed", metavar="DIR", help="Where the broker will find the folder it is given."
+        ),
+    ] = None,
     folder: Dir = Path("pki"),
     days: Days = LEAF_DAYS,
 ) -> None:
@@ -146,17 +144,23 @@ def broker_command(
 
     Its configuration too, which names them.
 
-    HOST is each name or address by which agents and collectors reach it.
+    HOST is each name or address by which agents and collectors reach it. Copy the folder 'broker',
+    and nothing else, to the broker's machine: the authority's key stays here.
     """
     with _plain_errors():
+        if not _ADDRESS.fullmatch(address):
+            raise PkiError(f"--listen: {address!r} is no address")
         names = [_name("collector", name) for name in collectors or ["collector"]]
         _name("site", site)
-        for host in hosts:
-            _host(host)
-        certificate, key = Folder(folder).server(hosts, _now(), days)
-        rules, file = certificate.parent / "acl", certificate.parent / "mosquitto.conf"
-        rules.write_text(acl(site, names), encoding="utf-8")
-        file.write_text(configuration(folder.resolve(), port, address), encoding="utf-8")
+        made = Folder(folder)
+        with made.locked():
+            for name in names:
+                made.refuse_second("collector", name, _now())
+            certificate, key = made.server(hosts, _now(), days)
+            rules, file = certificate.with_name(ACL), certificate.with_name("mosquitto.conf")
+            write(rules, acl(site, names).encode())
+            place = installed or certificate.parent.resolve()
+            write(file, configuration(place, port, address).encode())
         for label, path in (
             ("certificate", certificate),
             ("its key", key),
@@ -171,12 +175,16 @@ def broker_command(
 def revoke_command(names: Names, folder: Dir = Path("pki")) -> None:
     """Revoke every certificate of a name.
 
-    The broker must then get the new list: the last line says which file.
+    The broker must then be restarted with the new list: the last line says which file. Until then
+    an open connection stays open. Agents ask no list: a broker whose key was taken is shut out by
+    a new authority only.
     """
     with _plain_errors():
-        for name in names:
-            count = Folder(folder).revoke(name, _now())
-            typer.echo(f"{name}  {count} revoked")
+        made = Folder(folder)
+        with made.locked():
+            for name in names:
+                count = made.revoke(name, _now())
+                typer.echo(f"{name}  {count} revoked")
         typer.echo(f"now copy {folder / 'revoked.crl'} to the broker and restart it")
 
 

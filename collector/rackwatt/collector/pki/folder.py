@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The folder of an authority: private keys readable by their owner alone, and what was signed."""
 
+import contextlib
 import csv
+import fcntl
 import io
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from rackwatt.collector.pki.authority import (
+    MAX_NAME_LETTERS,
     Pair,
     load_pair,
     new_authority,
@@ -22,6 +26,8 @@ CA_CERTIFICATE: Final = "ca.crt"
 CA_KEY: Final = "ca.key"
 REVOKED: Final = "revoked.crl"
 INDEX: Final = "issued.csv"
+BROKER: Final = "broker"
+ACL: Final = "acl"
 _COLUMNS: Final = ("serial", "name", "purpose", "issued", "expires", "revoked")
 
 
@@ -62,31 +68,65 @@ class Folder:
         Raises:
             PkiError: There is one.
         """
-        if (self.path / CA_KEY).exists():
-            raise PkiError(f"{self.path} holds an authority already: nothing was changed")
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        authority = new_authority(site, now)
-        _write(self.path / CA_KEY, authority.key_pem, secret=True)
-        _write(self.certificate_file, authority.certificate_pem)
-        _write(self.path / REVOKED, revocation_list(authority, [], now))
-        self._save([])
+        with self.locked():
+            if (self.path / CA_KEY).exists():
+                raise PkiError(f"{self.path} holds an authority already: nothing was changed")
+            authority = new_authority(site, now)
+            self._save([])
+            write(self.path / REVOKED, revocation_list(authority, [], now))
+            write(self.certificate_file, authority.certificate_pem)
+            write(self.path / CA_KEY, authority.key_pem, secret=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """One command at a time: what two of them wrote at once could never be revoked.
+
+        Raises:
+            PkiError: There is no folder, or others may write into it.
+        """
+        try:
+            handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            raise PkiError(f"no authority in {self.path}: run 'rackwatt pki init' first") from None
+        try:
+            found = os.fstat(handle)
+            if found.st_mode & 0o022 or found.st_uid not in {os.geteuid(), 0}:
+                raise PkiError(
+                    f"{self.path}: others may write into it and could put their own key there: "
+                    f"chmod 700 {self.path}"
+                )
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     def client(self, purpose: str, name: str, now: datetime, days: int) -> tuple[Path, Path]:
         """Sign a client's certificate; return its file and its key's file.
 
         Raises:
-            PkiError: There is no authority, or the name holds a valid certificate.
+            PkiError: There is no authority, or the name is another's.
         """
-        self._refuse_second(purpose, name, now)
+        if len(name) > MAX_NAME_LETTERS:
+            raise PkiError(f"{name!r}: a certificate's name has at most {MAX_NAME_LETTERS} letters")
+        self.refuse_second(purpose, name, now)
         return self._keep(purpose, name, sign_client(self._authority(), name, now, days), now)
 
     def server(self, hosts: list[str], now: datetime, days: int) -> tuple[Path, Path]:
         """Sign the broker's certificate; an older one stays valid until it expires.
 
         Raises:
-            PkiError: There is no authority.
+            PkiError: There is no authority, or a host is none.
         """
-        return self._keep("broker", "broker", sign_server(self._authority(), hosts, now, days), now)
+        authority = self._authority()
+        self.refuse_second("broker", "broker", now)
+        try:
+            pair = sign_server(authority, hosts, now, days)
+        except ValueError as error:
+            raise PkiError(str(error)) from None
+        paths = self._keep("broker", "broker", pair, now)
+        self._copy_for_broker()
+        return paths
 
     def revoke(self, name: str, now: datetime) -> int:
         """Revoke all certificates of a name that hold; return how many these were.
@@ -105,8 +145,24 @@ class Folder:
         ]
         gone = [(i.serial, datetime.fromisoformat(i.revoked)) for i in changed if i.revoked]
         self._save(changed)
-        _write(self.path / REVOKED, revocation_list(authority, gone, now))
+        write(self.path / REVOKED, revocation_list(authority, gone, now))
+        self._copy_for_broker()
         return len(hit)
+
+    def _copy_for_broker(self) -> None:
+        """The broker's folder holds all that the broker needs, and no key but its own."""
+        folder = self.path / BROKER
+        if folder.is_dir():
+            for name in (CA_CERTIFICATE, REVOKED):
+                write(folder / name, (self.path / name).read_bytes())
+
+    def collectors(self) -> set[str]:
+        """Whom the broker's rules take for a collector."""
+        try:
+            text = (self.path / BROKER / ACL).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return set()
+        return {line.split()[1] for line in text.splitlines() if line.startswith("user ")}
 
     def issued(self) -> list[Issued]:
         """All certificates signed so far, oldest first.
@@ -121,11 +177,20 @@ class Folder:
         rows = csv.DictReader(io.StringIO(text))
         return [Issued(int(row.pop("serial"), 16), **row) for row in rows]
 
-    def _refuse_second(self, purpose: str, name: str, now: datetime) -> None:
+    def refuse_second(self, purpose: str, name: str, now: datetime) -> None:
+        """See that a name has one purpose: an agent named as a collector would have its rights.
+
+        Raises:
+            PkiError: It has another.
+        """
+        if purpose != "collector" and name in self.collectors():
+            raise PkiError(f"{name!r} is a collector in the broker's rules")
         for item in self.issued():
             holds = not item.revoked and datetime.fromisoformat(item.expires) > now
             if item.name == name and item.purpose != purpose and holds:
-                raise PkiError(f"{name!r} is the name of a {item.purpose} already")
+                raise PkiError(
+                    f"{name!r} is taken: it is the name of a certificate for: {item.purpose}"
+                )
 
     def _authority(self) -> Pair:
         try:
@@ -144,12 +209,13 @@ class Folder:
         folder = self.path / (purpose if purpose == "broker" else f"{purpose}s")
         folder.mkdir(exist_ok=True, mode=0o700)
         certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
-        _write(key, pair.key_pem, secret=True)
-        _write(certificate, pair.certificate_pem)
         leaf = pair.certificate
         expires = _stamp(leaf.not_valid_after_utc)
         entry = Issued(leaf.serial_number, name, purpose, _stamp(now), expires)
+        # First into the list: what is not in it can never be revoked.
         self._save([*self.issued(), entry])
+        write(key, pair.key_pem, secret=True)
+        write(certificate, pair.certificate_pem)
         return certificate, key
 
     def _save(self, issued: list[Issued]) -> None:
@@ -158,14 +224,14 @@ class Folder:
         writer.writerow(_COLUMNS)
         for i in issued:
             writer.writerow([f"{i.serial:x}", i.name, i.purpose, i.issued, i.expires, i.revoked])
-        _write(self.path / INDEX, text.getvalue().encode("utf-8"))
+        write(self.path / INDEX, text.getvalue().encode("utf-8"))
 
 
 def _stamp(time: datetime) -> str:
     return time.astimezone(UTC).replace(microsecond=0).isoformat()
 
 
-def _write(path: Path, content: bytes, *, secret: bool = False) -> None:
+def write(path: Path, content: bytes, *, secret: bool = False) -> None:
     """Replace a file as a whole; a secret one is never readable by others, not for an instant."""
     partial = path.with_name(path.name + ".new")
     partial.unlink(missing_ok=True)

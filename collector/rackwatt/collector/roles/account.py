@@ -3,17 +3,17 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from prometheus_client.core import Metric
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from rackwatt.collector.access import Access
 from rackwatt.collector.accounting.battery import initial
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
 from rackwatt.collector.copies.copier import Copier
@@ -26,7 +26,7 @@ from rackwatt.collector.live.figures import Figures, LiveFigures, kept_for
 from rackwatt.collector.live.frame import CollectorView, LedgerView, make_frame
 from rackwatt.collector.live.history import History, Point, past
 from rackwatt.collector.live.metrics import families
-from rackwatt.collector.live.page import LivePage, SecurityHeaders, routes
+from rackwatt.collector.live.page import LivePage, routes
 from rackwatt.collector.roles.following import Following
 from rackwatt.collector.roles.keeping import Keeper, Settled
 from rackwatt.collector.roles.metrics import book_families, standing_families
@@ -50,9 +50,13 @@ class AccountOptions:
     data: Path
     host: str
     port: int
-    token: str
+    token: str = field(repr=False)
     with_collector_metrics: bool = False
     """Only with one collector: two have series of the same names."""
+    collector_ca_file: Path | None = None
+    """Who signed the collectors' certificates; None: an authority that the system knows."""
+    access: Access = field(default_factory=Access)
+    """Who may read page and metrics."""
 
 
 class Accountant:
@@ -75,7 +79,11 @@ class Accountant:
         path = options.data / "ledger.db"
         self._keeper = Keeper(site, path, clock)
         self._following = Following(
-            options.collectors, options.token, clock, with_metrics=options.with_collector_metrics
+            options.collectors,
+            options.token,
+            clock,
+            with_metrics=options.with_collector_metrics,
+            ca_file=options.collector_ca_file,
         )
         self._copier = Copier(site, path, store, self._keeper.save, clock)
         self._devices = Devices(site)
@@ -195,17 +203,20 @@ class Accountant:
         own += standing_families(self._site.id, self._standings.now)
         return [*own, *book_families(self._held, self._copier)]
 
-    async def _serve(self) -> None:
-        app = Starlette(
+    def app(self) -> Starlette:
+        """The application."""
+        return Starlette(
             routes=[
                 *routes(self._page),
                 Route("/metrics", self._metrics),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
             ],
-            middleware=[Middleware(SecurityHeaders)],
         )
-        await serve_http(app, self._options.host, self._options.port, self._page.close)
+
+    async def _serve(self) -> None:
+        options = self._options
+        await serve_http(self.app(), options.host, options.port, self._page.close, options.access)
 
     async def _metrics(self, _: Request) -> Response:
         return await exposition(self.families(), b"".join(self._following.metrics.values()))

@@ -7,6 +7,7 @@ A child that refuses its arguments would be started again for ever, and say why 
 import errno
 import os
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import ValidationError
 
+from rackwatt.collector.access import MIN_TOKEN_LETTERS, Access
 from rackwatt.collector.site import Site
 from rackwatt.wire.config import ConfigError, ConfigErrors, load_document, nearest
 from rackwatt.wire.session import BrokerSettings
@@ -29,26 +31,140 @@ def broker_settings(
     username: str | None = None,
     password_file: Path | None = None,
     ca_file: Path | None = None,
+    certificate_file: Path | None = None,
+    key_file: Path | None = None,
 ) -> BrokerSettings:
-    """The broker that options name.
+    """The broker that options name, and who we are to it.
 
     Raises:
-        UsageProblem: the address is none, or a file is missing; a password is never repeated.
+        UsageProblem: the address is none, a file cannot be used, or one option lacks another; a
+            password is never repeated.
     """
     try:
         settings = BrokerSettings(
-            url=url, username=username, password_file=password_file, ca_file=ca_file
+            url=url,
+            username=username,
+            password_file=password_file,
+            ca_file=ca_file,
+            certificate_file=certificate_file,
+            key_file=key_file,
         )
     except ValidationError as error:
         reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         reason = reason.partition(": use username")[0]
         raise UsageProblem(f"--broker: {reason}") from None
-    if not _port_fits(urlsplit(url)):
+    parts = urlsplit(url)
+    if not _port_fits(parts):
         raise UsageProblem("--broker: the port must be a number from 1 to 65535")
-    for option, file in (("--broker-password-file", password_file), ("--broker-ca-file", ca_file)):
-        if file is not None and not file.is_file():
-            raise UsageProblem(f"{option}: there is no file {file}")
+    if password_file is not None:
+        read_secret("--broker-password-file", password_file)
+        if username is None:
+            raise UsageProblem("--broker-password-file needs --broker-user")
+    usable_authority("--broker-ca-file", ca_file)
+    usable_certificate("--broker", certificate_file, key_file)
+    if parts.scheme != "mqtts" and (ca_file or certificate_file):
+        raise UsageProblem("--broker: certificates need an address that begins with mqtts://")
     return settings
+
+
+def optional_broker(
+    url: str | None, username: str | None, *files: Path | None
+) -> BrokerSettings | None:
+    """The broker that options name, if any; `files` as `broker_settings` takes them.
+
+    Raises:
+        UsageProblem: as `broker_settings`, or there is an identity and no broker.
+    """
+    if url is not None:
+        return broker_settings(url, username, *files)
+    if username is not None or any(files):
+        raise UsageProblem("--broker-user and the --broker-…-file options need --broker")
+    return None
+
+
+def read_secret(option: str, file: Path, at_least: int = 1) -> str:
+    """The one secret that a file holds.
+
+    Raises:
+        UsageProblem: it cannot be read, is empty, or is too short.
+    """
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        raise UsageProblem(f"{option}: there is no file {file}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it holds no text"
+        raise UsageProblem(f"{option}: {file} cannot be read: {reason}") from None
+    if len(text) < at_least or "\n" in text:
+        wanted = "one line" if at_least == 1 else f"one line of at least {at_least} characters"
+        raise UsageProblem(f"{option}: {file} must hold {wanted} and nothing else")
+    return text
+
+
+def usable_authority(option: str, file: Path | None) -> None:
+    """See that `file` holds certificates to trust.
+
+    Raises:
+        UsageProblem: it does not.
+    """
+    if file is None:
+        return
+    if not file.is_file():
+        raise UsageProblem(f"{option}: there is no file {file}")
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError:  # an SSLError is one
+        raise UsageProblem(f"{option}: {file} holds no certificate that can be read") from None
+
+
+def usable_certificate(option: str, certificate_file: Path | None, key_file: Path | None) -> None:
+    """See that certificate and key are there, and belong together.
+
+    Args:
+        option: what the options' names begin with, for example `--broker`.
+        certificate_file: certificate, with its chain where it has one.
+        key_file: its private key.
+
+    Raises:
+        UsageProblem: they are not, or do not.
+    """
+    names = {f"{option}-certificate-file": certificate_file, f"{option}-key-file": key_file}
+    given = [name for name, file in names.items() if file is not None]
+    if len(given) == 1:
+        missing = next(name for name in names if name not in given)
+        raise UsageProblem(f"{given[0]} needs {missing}")
+    for name, file in names.items():
+        if file is not None and not file.is_file():
+            raise UsageProblem(f"{name}: there is no file {file}")
+    if certificate_file is not None:
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            # Without a password at hand it would ask for one on the terminal.
+            context.load_cert_chain(certificate_file, key_file, password="")
+        except OSError as error:
+            reason = getattr(error, "reason", None) or error.strerror or "they cannot be used"
+            text = f"{given[0]} and {given[1]}: {str(reason).lower().replace('_', ' ')}"
+            raise UsageProblem(text) from None
+
+
+def web_access(
+    token_file: Path | None = None,
+    certificate_file: Path | None = None,
+    key_file: Path | None = None,
+    names: Sequence[str] = (),
+) -> Access:
+    """How the listener of HTTP is protected, as options say.
+
+    Raises:
+        UsageProblem: a file cannot be used, or one option lacks another.
+    """
+    tokens: tuple[str, ...] = ()
+    if token_file is not None:
+        tokens = (read_secret("--web-token-file", token_file, MIN_TOKEN_LETTERS),)
+        if not tokens[0].isascii() or any(letter.isspace() for letter in tokens[0]):
+            raise UsageProblem("--web-token-file: only letters, digits and signs of ASCII")
+    usable_certificate("--web", certificate_file, key_file)
+    return Access(tokens, certificate_file, key_file, tuple(names))
 
 
 def http_url(option: str, url: str) -> str:

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ _log = logging.getLogger(__name__)
 STOP_SECONDS: Final = 10.0
 _STABLE_SECONDS: Final = 30.0
 _LOG_BYTES: Final = 10_000_000
+_LOG_CHECK_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Family:
             if not self._wanted(command.name):  # it was stopped while it started
                 await self.stop(command.name)
                 return
-            code = await process.wait()
+            code = await self._ended(process, command.name)
             if not self._wanted(command.name):
                 return
             if self._clock.monotonic() - started > _STABLE_SECONDS:
@@ -84,6 +86,15 @@ class Family:
             )
             await asyncio.sleep(wait)
 
+    async def _ended(self, process: asyncio.subprocess.Process, name: str) -> int:
+        """Wait for a child's end; now and then see that its log does not outgrow its bound."""
+        while True:
+            try:
+                async with asyncio.timeout(_LOG_CHECK_SECONDS):
+                    return await process.wait()
+            except TimeoutError:
+                await asyncio.to_thread(_turn_over, self.log_file(name))
+
     def _wanted(self, name: str) -> bool:
         return self._restarting and name not in self._stopping
 
@@ -98,8 +109,7 @@ class Family:
     async def _start(self, command: Command) -> asyncio.subprocess.Process:
         self._logs.mkdir(parents=True, exist_ok=True)
         path = self.log_file(command.name)
-        if path.exists() and path.stat().st_size > _LOG_BYTES:
-            path.replace(path.with_suffix(".log.1"))
+        _turn_over(path)
         with path.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 *command.arguments,
@@ -145,6 +155,22 @@ class Family:
         """Cut the lifeline: whoever is still there ends."""
         for descriptor in (self._lifeline, self._alive):
             os.close(descriptor)
+
+
+def _turn_over(log: Path) -> None:
+    """Keep what a large log holds as `NAME.log.1`, and begin it anew.
+
+    The child writes on into the same file, at its end: no pipe stands between, so that a
+    supervisor that is busy or dead holds up nobody. What it writes within the copy is lost.
+    """
+    try:
+        if log.stat().st_size <= _LOG_BYTES:
+            return
+        with contextlib.suppress(OSError):  # a full disk: making room matters more
+            shutil.copyfile(log, log.with_suffix(".log.1"))
+        os.truncate(log, 0)
+    except OSError as error:
+        _log.debug("%s: %s", log, error)
 
 
 def _ending(code: int) -> str:

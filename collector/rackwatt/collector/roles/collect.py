@@ -3,7 +3,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -12,11 +12,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from rackwatt.collector.access import Access
 from rackwatt.collector.exposition import exposition
 from rackwatt.collector.ingest import frames
 from rackwatt.collector.ingest.ingest import Ingest
 from rackwatt.collector.ingest.metrics import CollectorState, Known
+from rackwatt.collector.ingest.orders import LetterOrders
 from rackwatt.collector.ingest.spool import ACCOUNTANT, STORE, Spool
+from rackwatt.collector.ingest.state import SPOOL_FILE, SpoolLock
 from rackwatt.collector.service import authorised, serve_http
 from rackwatt.collector.site import Site
 from rackwatt.collector.store.base import Store
@@ -42,12 +45,14 @@ class CollectOptions:
     data: Path
     host: str
     port: int
-    token: str
+    token: str = field(repr=False)
     """What the accountant must show at `/internal/…`."""
     halls: tuple[str, ...] | None = None
     backfill_seconds: float | None = 0.0
     spool_max_bytes: int = 4 * 10**9
     with_accountant: bool = True
+    access: Access = field(default_factory=Access)
+    """Who may read metrics; the accountant's token always opens."""
 
 
 class CollectStore(Store, RollupStore, Protocol):
@@ -58,12 +63,21 @@ async def collect(site: Site, store: CollectStore, options: CollectOptions, cloc
     """Run a collector until cancelled.
 
     Raises:
+        SpoolBusy: another collector writes this spool.
         sqlite3.Error: the spool or the marks of rollups cannot be opened.
         OSError: the port is taken.
     """
+    lock = SpoolLock(options.data / SPOOL_FILE)
+    try:
+        await _collect(site, store, options, clock)
+    finally:
+        lock.release()
+
+
+async def _collect(site: Site, store: CollectStore, options: CollectOptions, clock: Clock) -> None:
     consumers = (STORE, ACCOUNTANT) if options.with_accountant else (STORE,)
     spool = Spool(
-        options.data / "spool.db",
+        options.data / SPOOL_FILE,
         max_bytes=options.spool_max_bytes,
         clock=clock,
         consumers=consumers,
@@ -82,13 +96,18 @@ async def collect(site: Site, store: CollectStore, options: CollectOptions, cloc
     drain = Drain(spool, store, site, clock, rollups)
     state = CollectorState(known_of(site, options.halls), ingest, spool, drain, clock)
     door = Door(state, spool, ingest, options.token)
+    orders = LetterOrders(spool, ingest, store, clock, ready=lambda: drain.up)
+    access = options.access
+    if access.tokens:
+        access = replace(access, tokens=(*access.tokens, options.token))
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(ingest.run(), name="ingest")
             tasks.create_task(drain.run(), name="drain")
+            tasks.create_task(orders.run(), name="letters")
             tasks.create_task(_measure(state, clock), name="measure")
             tasks.create_task(
-                serve_http(door.app(), options.host, options.port, door.close),
+                serve_http(door.app(), options.host, options.port, door.close, access),
                 name="http",
             )
     finally:
@@ -170,7 +189,7 @@ class Door:
         return PlainTextResponse("not connected to the broker\n", status_code=503)
 
     async def _identity(self, _: Request) -> Response:
-        return JSONResponse({"spool": self._spool.identity})
+        return JSONResponse({"spool": self._spool.identity, "generation": self._spool.generation})
 
     async def _read_spool(self, request: Request) -> Response:
         try:
@@ -183,11 +202,15 @@ class Door:
         if request.query_params.get("spool", self._spool.identity) != self._spool.identity:
             # `after` belongs to another log: it must not pass for a cursor of this one.
             return PlainTextResponse("this is another spool\n", status_code=409)
+        if not await self._spool.belongs(after):
+            return PlainTextResponse("the spool was put back from a copy\n", status_code=409)
         # The accountant has booked all up to `after`, durably: that is its cursor.
         self._spool.passed(ACCOUNTANT, min(after, self._spool.last_id))
         if self._spool.last_id <= after:
             await self._wait(after)
         records = await self._spool.read(after, min(limit, SPOOL_READ_MESSAGES))
+        if records:
+            self._spool.gave(records[-1].id)
         return Response(frames.pack(records), media_type=frames.MEDIA_TYPE)
 
     async def _wait(self, after: int) -> None:

@@ -3,7 +3,9 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -43,11 +45,19 @@ class Following:
         token: what they want to see.
         clock: where the time comes from.
         with_metrics: fetch the metrics of the only one, too.
+        ca_file: who signed their certificates; None: an authority that the system knows.
     """
 
     def __init__(
-        self, urls: Sequence[str], token: str, clock: Clock, *, with_metrics: bool = False
+        self,
+        urls: Sequence[str],
+        token: str,
+        clock: Clock,
+        *,
+        with_metrics: bool = False,
+        ca_file: Path | None = None,
     ) -> None:
+        self._tls = True if ca_file is None else ssl.create_default_context(cafile=ca_file)
         self._urls = urls
         self._token = token
         self._clock = clock
@@ -62,11 +72,12 @@ class Following:
 
     async def run(self, take: Take, cursor: Cursor) -> None:
         """Follow until cancelled."""
-        async with httpx.AsyncClient(trust_env=False) as http, asyncio.TaskGroup() as tasks:
+        client = httpx.AsyncClient(trust_env=False, verify=self._tls)
+        async with client as http, asyncio.TaskGroup() as tasks:
             for url in self._urls:
-                client = CollectorClient(url, self._token, http)
-                tasks.create_task(self._follow(client, take, cursor), name=f"follow {url}")
-                tasks.create_task(self._look(client), name=f"look {url}")
+                one = CollectorClient(url, self._token, http)
+                tasks.create_task(self._follow(one, take, cursor), name=f"follow {url}")
+                tasks.create_task(self._look(one), name=f"look {url}")
 
     async def _follow(self, client: CollectorClient, take: Take, cursor: Cursor) -> None:
         backoff = Backoff(first=0.5, cap=15.0)

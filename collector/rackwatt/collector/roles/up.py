@@ -11,31 +11,34 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from rackwatt.collector.access import Access
 from rackwatt.collector.roles.arguments import (
     UsageProblem,
-    broker_settings,
     check_agent_files,
     free_address,
     writable_folder,
 )
 from rackwatt.collector.roles.children import Command, Family
 from rackwatt.collector.roles.lock import DataLock
+from rackwatt.collector.roles.options import file_options
 from rackwatt.collector.site import load_site
 from rackwatt.collector.store.open import RAW_BUCKET
 from rackwatt.wire.clock import Clock
 from rackwatt.wire.ports import FOR_SUPERVISOR, free_ports
+from rackwatt.wire.session import BrokerSettings
 
 _log = logging.getLogger(__name__)
 
 TOKEN_VARIABLE: Final = "RACKWATT_INTERNAL_TOKEN"  # noqa: S105 - a name
 DEFAULT_SCENARIO: Final = "default"
+_WEB_TOKEN: Final = "--web-token-file"  # noqa: S105 - a name
 _DRIVER_FILE: Final = Path("/proc/driver/nvidia/version")
 
 
@@ -46,7 +49,7 @@ class UpOptions:
     data: Path
     host: str = "127.0.0.1"
     port: int = 8400
-    broker_url: str | None = None
+    broker: BrokerSettings | None = None
     """None: an embedded broker is started."""
     site_file: Path | None = None
     """None: the twin simulates a site."""
@@ -55,6 +58,10 @@ class UpOptions:
     influx: Sequence[str] = ()
     """Options of the InfluxDB store, for collector and accountant alike; empty: embedded."""
     influx_bucket: str = RAW_BUCKET
+    access: Access = field(default_factory=Access)
+    """Who may read the page and the metrics."""
+    web_files: Mapping[str, Path | None] = field(default_factory=dict)
+    """The options with the files that `access` was made of: for collector and accountant."""
     seconds: float | None = None
     """Stop by itself after so long; None: run until stopped."""
 
@@ -102,8 +109,8 @@ def make_plan(options: UpOptions) -> Plan:
     environment = {TOKEN_VARIABLE: token}
     chance = random.Random()  # noqa: S311 - ports are no secret
     broker_free, collector_port = free_ports(2, socket.SOCK_STREAM, FOR_SUPERVISOR, chance)
-    broker_port = broker_free if options.broker_url is None else None
-    broker_url = options.broker_url or f"mqtt://127.0.0.1:{broker_port}"
+    broker_port = broker_free if options.broker is None else None
+    settings = options.broker or BrokerSettings(url=f"mqtt://127.0.0.1:{broker_port}")
     broker = None
     if broker_port is not None:
         arguments = _module("rackwatt.collector.roles.broker", "--port", str(broker_port))
@@ -111,18 +118,27 @@ def make_plan(options: UpOptions) -> Plan:
     data = options.data.resolve()
     twin = None
     if options.site_file is None:
-        site_file, groups = _build_twin(options, data, broker_url)
+        site_file, groups = _build_twin(options, data, settings.url)
         twin = Command("twin", _rackwatt("twin", "run", "--data", str(data)))
     else:
         site_file, groups = options.site_file.resolve(), {"agents": list(options.agent_files)}
-    groups["agents-here"] = _local_agents(data, load_site(site_file).id, broker_url)
+    if has_identity(settings):
+        _log.info(
+            "this machine's own readings need a name of their own at the broker: run "
+            "'rackwatt-agent' with a file for them, and name it with --agent"
+        )
+    else:
+        groups["agents-here"] = _local_agents(data, load_site(site_file).id, settings)
     collector_url = f"http://127.0.0.1:{collector_port}"
     collector = Command(
         "collector",
         _rackwatt(
             "collect",
-            *("--site", str(site_file), "--broker", broker_url, "--data", str(data / "collector")),
+            *("--site", str(site_file), "--data", str(data / "collector")),
+            *broker_options(settings),
             *("--port", str(collector_port), "--backfill", "all", *options.influx),
+            # Loopback, and only for the accountant: no TLS.
+            *file_options({_WEB_TOKEN: options.web_files.get(_WEB_TOKEN)}),
             *(("--influx-bucket", options.influx_bucket) if options.influx else ()),
         ),
         environment,
@@ -135,6 +151,8 @@ def make_plan(options: UpOptions) -> Plan:
             *("--site", str(site_file), "--collector", collector_url),
             *("--data", str(data / "accountant"), "--host", options.host),
             *("--port", str(options.port), "--with-collector-metrics", *options.influx),
+            *file_options(options.web_files),
+            *(text for name in options.access.names for text in ("--web-name", name)),
         ),
         environment,
         options.port if options.host in {"127.0.0.1", "0.0.0.0", "localhost"} else None,  # noqa: S104
@@ -145,6 +163,23 @@ def make_plan(options: UpOptions) -> Plan:
         if files
     ]
     return Plan(broker, twin, collector, accountant, agents)
+
+
+def has_identity(broker: BrokerSettings) -> bool:
+    """Whether the broker is told who we are; if so, its rules tie names in topics to it."""
+    return broker.username is not None or broker.certificate_file is not None
+
+
+def broker_options(broker: BrokerSettings) -> list[str]:
+    """What the collector is told of the broker: names of files, never what stands in them."""
+    files = {
+        "--broker-password-file": broker.password_file,
+        "--broker-ca-file": broker.ca_file,
+        "--broker-certificate-file": broker.certificate_file,
+        "--broker-key-file": broker.key_file,
+    }
+    user = [] if broker.username is None else ["--broker-user", broker.username]
+    return ["--broker", broker.url, *user, *file_options(files)]
 
 
 def _build_twin(
@@ -177,8 +212,11 @@ def machine_name() -> str:
     return (name or "this-machine")[:80]
 
 
-def _local_agents(data: Path, site_id: str, broker_url: str) -> list[Path]:
+def _local_agents(data: Path, site_id: str, broker: BrokerSettings) -> list[Path]:
     """Agents of this very machine: its host readings, and its GPUs where a driver is loaded."""
+    reach = {"url": broker.url}
+    if broker.ca_file is not None:
+        reach["ca_file"] = str(broker.ca_file.resolve())
     name = machine_name()
     sections: dict[str, dict[str, object]] = {f"host-{name}": {"source": "host", "host": {}}}
     if _DRIVER_FILE.exists():
@@ -199,7 +237,7 @@ def _local_agents(data: Path, site_id: str, broker_url: str) -> list[Path]:
                 "sample_every": "1s",
                 "send_every": "5s",
             },
-            "broker": {"url": broker_url},
+            "broker": reach,
             "outbox": {"path": f"{agent}/outbox.db"},
             **section,
         }
@@ -215,15 +253,19 @@ def check_options(options: UpOptions) -> None:
         UsageProblem: an option does not do, or does not go with another.
         ConfigErrors: the site file, or an agent's place in it, is wrong.
     """
-    if options.broker_url is not None:
-        broker_settings(options.broker_url)
+    broker = options.broker
     if options.site_file is None:
+        if broker is not None and (has_identity(broker) or broker.ca_file is not None):
+            raise UsageProblem(
+                "--broker-user and the --broker-…-file options need --site: the agents of a "
+                "simulated site have no names at your broker"
+            )
         if options.agent_files:
             raise UsageProblem("--agent needs --site: a simulated site brings its own agents")
     elif options.scenario != DEFAULT_SCENARIO:
         raise UsageProblem("--scenario is for a simulated site: leave it out, or leave --site out")
     else:
-        if options.agent_files and options.broker_url is None:
+        if options.agent_files and broker is None:
             raise UsageProblem(
                 "--agent needs --broker: the broker to which the agents' files send, "
                 "for example --broker mqtt://127.0.0.1:1883"
@@ -266,7 +308,8 @@ async def up(options: UpOptions, clock: Clock, say: Callable[[str], None]) -> No
 
 
 def _greet(options: UpOptions, say: Callable[[str], None]) -> None:
-    base = f"http://{options.host}:{options.port}"
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    base = f"{'https' if options.access.tls else 'http'}://{host}:{options.port}"
     say("Rackwatt is up.")
     say(f"  operators' page   {base}/")
     say(f"  public wall       {base}/wall")

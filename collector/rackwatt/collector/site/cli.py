@@ -129,6 +129,9 @@ def move_command(
         Path | None,
         typer.Option(metavar="FILE", help="Token that may read, write and delete there."),
     ] = None,
+    influx_ca_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CA of its certificate.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing; count what would be changed.")
     ] = False,
@@ -156,7 +159,8 @@ def move_command(
         place = None
         if influx is not None:
             buckets = (influx_bucket, influx_rollups_bucket)
-            place = open_influx(stack, influx, influx_org, buckets, influx_token_file)
+            files = (influx_token_file, influx_ca_file)
+            place = open_influx(stack, influx, influx_org, buckets, *files)
         move(
             Asked(
                 device=device,

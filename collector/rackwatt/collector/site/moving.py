@@ -15,7 +15,7 @@ from rackwatt.collector.ledger.commands.times import instant, utc
 from rackwatt.collector.ledger.commands.writing import Wish, carry_out, is_busy
 from rackwatt.collector.ledger.orders import ACT, RESTATE
 from rackwatt.collector.ledger.records import INTERVAL_MS
-from rackwatt.collector.roles.arguments import UsageProblem, http_url
+from rackwatt.collector.roles.arguments import UsageProblem, http_url, usable_authority
 from rackwatt.collector.site.console import console, load_or_stop, stop
 from rackwatt.collector.site.moves import MoveModel, add_move, place_name, rack_names
 from rackwatt.collector.site.problems import near
@@ -44,20 +44,32 @@ class Influx:
 
 
 def open_influx(
-    stack: ExitStack, url: str, org: str, buckets: tuple[str, str], token_file: Path | None
+    stack: ExitStack,
+    url: str,
+    org: str,
+    buckets: tuple[str, str],
+    token_file: Path | None,
+    ca_file: Path | None = None,
 ) -> Influx:
     """Open an InfluxDB for as long as a stack is open.
 
     Raises:
-        typer.Exit: the address is none, or there is no token.
+        typer.Exit: the address is none, there is no token, or no certificate in the CA's file.
     """
     try:
+        usable_authority("--influx-ca-file", ca_file)
         address, token = http_url("--influx", url), read_token(token_file)
     except (TokenError, UsageProblem) as error:
         stop(str(error))
-    server = stack.enter_context(InfluxHttp(address, org, token))
+    authority = None if ca_file is None else str(ca_file)
+    server = stack.enter_context(InfluxHttp(address, org, token, authority))
     store = InfluxStore(
-        url=address, org=org, bucket=buckets[0], rollups_bucket=buckets[1], token=token
+        url=address,
+        org=org,
+        bucket=buckets[0],
+        rollups_bucket=buckets[1],
+        token=token,
+        ca_file=authority,
     )
     return Influx(server, store, buckets)
 

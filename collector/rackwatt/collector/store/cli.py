@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from rackwatt.collector.helptext import NARROW, more
-from rackwatt.collector.roles.arguments import UsageProblem, http_url
+from rackwatt.collector.roles.arguments import UsageProblem, http_url, usable_authority
 from rackwatt.collector.store.base import StoreError
 from rackwatt.collector.store.dump import (
     Dump,
@@ -67,6 +67,12 @@ TokenFile = Annotated[
         help=f"File that holds the token; without it {TOKEN_VARIABLE} does.",
     ),
 ]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--influx-ca-file", metavar="FILE", help="CA of its certificate; default: the system's."
+    ),
+]
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -74,11 +80,13 @@ def _fail(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _connect(url: str, org: str, token_file: Path | None) -> "InfluxHttp":
+def _connect(url: str, org: str, token_file: Path | None, ca_file: Path | None) -> "InfluxHttp":
     from rackwatt.collector.store.http import InfluxHttp
 
     try:
-        return InfluxHttp(http_url("--influx", url), org, read_token(token_file))
+        usable_authority("--influx-ca-file", ca_file)
+        authority = None if ca_file is None else str(ca_file)
+        return InfluxHttp(http_url("--influx", url), org, read_token(token_file), authority)
     except (TokenError, UsageProblem) as error:
         _fail(str(error), 2)
 
@@ -122,6 +130,7 @@ def setup_command(
     ],
     influx_org: Org = DEFAULT_ORG,
     influx_token_file: TokenFile = None,
+    influx_ca_file: CaFile = None,
     raw_bucket: Annotated[
         str, typer.Option(metavar="NAME", help="Bucket for readings.")
     ] = RAW_BUCKET,
@@ -139,7 +148,7 @@ def setup_command(
     The tokens go into files that only you can read.
     """
     plan = Plan(token_dir, raw_bucket, rollups_bucket, _seconds(raw_keep))
-    with _connect(influx, influx_org, influx_token_file) as server:
+    with _connect(influx, influx_org, influx_token_file, influx_ca_file) as server:
         try:
             set_up(server, plan, typer.echo)
         except StoreError as error:
@@ -184,6 +193,7 @@ def dump_command(
         ),
     ] = None,
     influx_token_file: TokenFile = None,
+    influx_ca_file: CaFile = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="Only this device.")] = None,
     start: Annotated[
         str | None, typer.Option("--from", metavar="TIME", help="From this time on.")
@@ -213,7 +223,9 @@ def dump_command(
             if data is not None:
                 dump, known = _from_files(_store_directories(data), selection)
             else:
-                server = stack.enter_context(_connect(influx or "", influx_org, influx_token_file))
+                server = stack.enter_context(
+                    _connect(influx or "", influx_org, influx_token_file, influx_ca_file)
+                )
                 bucket = influx_bucket or (RAW_BUCKET if measurement in KINDS else ROLLUPS_BUCKET)
                 dump, known = dump_influx(server, bucket, selection), list(KINDS)
             if dump is None:

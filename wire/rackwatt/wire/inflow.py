@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages of one connection that wait for their batch, bounded in bytes.
+
+The client library queues what comes without any bound, and without a limit a broker may send far
+more than can be saved: everything of QoS 0, and as much of QoS 1 as it likes. Here nothing more is
+read from the socket beyond a size, so that the rest waits in the broker. It also takes topics as
+they come: the library's own conversion ends the connection at a topic that is no UTF-8, and the
+broker would send the same message again on the next one, for ever.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiomqtt
+import paho.mqtt.client as mqtt
+
+BATCH_MESSAGES: Final = 1000
+BATCH_BYTES: Final = 4_000_000
+"""A batch is looked at in one go: all else on the event loop waits meanwhile."""
+MAX_BYTES: Final = 64_000_000
+"""Waiting messages beyond which nothing is read; reading goes on at half of it."""
+_OVERHEAD: Final = 500
+"""Bytes that a message takes besides its payload and topic, about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message as it came, with what is needed to acknowledge it."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    mid: int
+    qos: int
+    connection: int
+
+
+class Inflow:
+    """The queue between a connection's socket and whoever handles batches.
+
+    Make it before the client connects.
+
+    Args:
+        client: a new client.
+        connection: number of the connection that it will make.
+        max_bytes: size of the queue beyond which nothing is read.
+        on_pause: told when reading stops.
+    """
+
+    def __init__(
+        self,
+        client: aiomqtt.Client,
+        connection: int,
+        *,
+        max_bytes: int = MAX_BYTES,
+        on_pause: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._client = client
+        self._paho = client._client  # noqa: SLF001
+        self._connection = connection
+        self._max_bytes = max_bytes
+        self._on_pause = on_pause
+        # The library waits on this queue, and for the connection's end, in `anext(messages)`.
+        self._queue: asyncio.Queue[Any] = client._queue  # noqa: SLF001
+        self._messages = client.messages
+        self.bytes = 0
+        """Held, as it counts for the bound."""
+        self.paused = False
+        self._paho.on_message = self._arrived
+
+    async def batch(self) -> list[Received]:
+        """What is here, at least one message, at most a batch.
+
+        Raises:
+            aiomqtt.MqttError: the connection has ended, and all that came on it was given out.
+        """
+        first: Any = await anext(self._messages)
+        taken: list[Received] = [first]
+        held = _size(first)
+        while len(taken) < BATCH_MESSAGES and held < BATCH_BYTES and not self._queue.empty():
+            taken.append(self._queue.get_nowait())
+            held += _size(taken[-1])
+        self.bytes -= held
+        if self.paused and self.bytes <= self._max_bytes // 2:
+            self._resume()
+        return taken
+
+    def _arrived(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
+        del client, userdata
+        raw = message._topic  # noqa: SLF001 - its property raises where this is no UTF-8
+        topic = raw.decode("utf-8", "backslashreplace")
+        payload = bytes(message.payload)
+        received = Received(
+            topic, payload, message.retain, message.mid, message.qos, self._connection
+        )
+        self._queue.put_nowait(received)
+        self.bytes += _size(received)
+        if self.bytes >= self._max_bytes and not self.paused:
+            self._pause()
+
+    def _pause(self) -> None:
+        """Stop reading; the broker holds the rest, or ends the connection and holds it then."""
+        sock = self._paho.socket()
+        if sock is None:
+            return
+        asyncio.get_running_loop().remove_reader(sock.fileno())
+        self.paused = True
+        self._on_pause()
+
+    def _resume(self) -> None:
+        self.paused = False
+        sock = self._paho.socket()
+        if sock is None or sock.fileno() < 0:
+            return  # it ended meanwhile
+        loop = asyncio.get_running_loop()
+        loop.add_reader(sock.fileno(), self._read)
+        loop.call_soon(self._read)  # what TLS has decoded already shows on no socket
+
+    def _read(self) -> None:
+        """As the library reads."""
+        try:
+            while not self.paused:
+                self._paho.loop_read()
+                sock: Any = self._paho.socket()
+                if sock is None or not hasattr(sock, "pending") or not sock.pending():
+                    return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the connection is of no use
+            end(self._client, error)
+
+
+def end(client: aiomqtt.Client, error: Exception) -> None:
+    """End a connection as the library does when it breaks: whoever waits on it is told."""
+    ended = client._disconnected  # noqa: SLF001
+    if not ended.done():
+        ended.set_exception(error)
+
+
+def _size(message: Received) -> int:
+    return len(message.payload) + len(message.topic) + _OVERHEAD
