@@ -99,7 +99,9 @@ class Clocks:
         known = {} if clock is None else clock.epochs
         before = 0.0 if clock is None else clock.offset
         newest = max((state.epoch for state in epochs), default=0)
-        now: dict[int, EpochClock] = {}
+        # A status that was delivered again may not list the newest; what is older is gone.
+        oldest = min((state.epoch for state in epochs), default=0)
+        now = {epoch: at for epoch, at in known.items() if epoch >= oldest}
         for state in epochs:
             taken = known.get(state.epoch)
             at = now[state.epoch] = taken or EpochClock(0)
