@@ -63,6 +63,15 @@ def test_the_end_of_an_earlier_life_has_the_clock_of_that_life() -> None:
     assert clocks.doubtful() == {}, "an epoch that nobody keeps any more can send nothing"
 
 
+def test_a_status_that_comes_again_forgets_nothing() -> None:
+    clocks = Clocks()
+    old = epochs((A, 10))
+    clocks.told("a", old, 0.0, 0.0)
+    clocks.told("a", epochs((A, 10), (B, 4)), 600.0, 0.0)
+    clocks.told("a", old, 0.0, 0.0)
+    assert wrong(clocks) == {B: [(1, 4, 600.0)]}
+
+
 def test_a_later_life_is_not_blamed_for_an_earlier_clock() -> None:
     clocks = Clocks()
     clocks.told("a", epochs((A, 10)), 600.0, 0.0)

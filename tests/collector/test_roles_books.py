@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from collecting import LOADS, message
+from collecting import EPOCH, LOADS, message, payload
 from collector.house import House, minutes
 from doubles import START_MS, Running, until
 
@@ -16,6 +16,7 @@ from rackwatt.collector.ledger.orders import look_up, place_order
 from rackwatt.collector.roles import collect as collect_module
 from rackwatt.collector.roles import following as following_module
 from rackwatt.collector.store import read
+from rackwatt.wire.status import EpochState
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +63,27 @@ async def test_a_clock_wrong_by_ten_minutes_is_shown_and_held_until_it_is_releas
     known = [load for load in loads if load is not None]
     assert known == [pytest.approx(2.0)] * len(known)
     assert len(known) >= 2, "the first and the newest minute are not whole"
+
+
+async def test_a_backlog_of_a_wrong_clock_is_held_though_the_clock_is_right_by_now(
+    house: House,
+) -> None:
+    """The agent was cut off with a wrong clock; it was put right before the backlog came."""
+    kit, url = await house.collector()
+    epochs = [EpochState(epoch=EPOCH, oldest=1, last=last, sent_through=0) for last in (2, 25)]
+    kit.ingest.clocks.told("meters", epochs[:1], -300.0, 0.0)
+    kit.ingest.clocks.told("meters", epochs[1:], 0.0, 0.0)
+    kit.seen("meters", "site", 0.0)
+    topic = "rackwatt/v1/demo/site/meters/power"
+    await kit.put(
+        *((START_MS, topic, payload(START_MS - 600_000 + n, LOADS, n)) for n in range(1, 26)),
+        *((START_MS, topic, payload(START_MS - n, LOADS, 25 + n)) for n in range(1, 11)),
+    )
+    async with Running(house.accountant(url).run()):
+        await until(lambda: kit.spool.cursor(ACCOUNTANT) == 35)
+        await house.metric("rackwatt_ledger_held_readings", 25 * len(LOADS))
+        times = [time for (time,) in house.query("SELECT DISTINCT time_ms FROM inputs")]
+        assert sorted(times) == [START_MS - n for n in range(10, 0, -1)]
 
 
 async def test_the_chains_end_is_noted_once_a_day(house: House) -> None:

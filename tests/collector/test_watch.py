@@ -184,6 +184,28 @@ def test_an_agent_that_starts_anew_with_its_clock_set_back_is_heard() -> None:
     assert agent(watch).online
 
 
+def test_an_agent_that_was_put_back_is_believed_when_it_insists() -> None:
+    watch = introduced((E3, 1, 5))  # begun while its clock was ahead; then its disk was put back
+    restored = status((E1, 1, 9), (E2, 1, 4), session=7)
+    for now in (100.0, 110.0, 129.0):
+        tell(watch, restored, now)
+        assert agent(watch).life == E3
+    tell(watch, restored, 130.0)
+    assert (agent(watch).life, agent(watch).session) == (E2, 7)
+    assert E2 in agent(watch).epochs
+
+
+def test_what_is_delivered_late_or_retained_is_not_taken_for_insisting() -> None:
+    watch = introduced((E3, 1, 5))
+    old, retained = status((E2, 1, 4), session=7), status((E1, 1, 4), session=8)
+    for now in range(0, 100, 10):
+        tell(watch, status((E2, 1, 4), session=7, state="offline"), float(now))
+        watch.status("a", "hall-a", retained, float(now), NOTHING, retained=True)
+    for _ in range(50):
+        tell(watch, old, 100.0)
+    assert agent(watch).life == E3
+
+
 def test_a_restored_watch_takes_the_first_status_as_it_is() -> None:
     watch = GapWatch()
     restored = AgentWatch("a", "hall-a", introduced=True)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from rackwatt.agents.settings import Config
 from rackwatt.agents.source import ErrorCounter, Source, StartError
+from rackwatt.agents.stuck import Stuck
 from rackwatt.agents.window import Window
 from rackwatt.wire.backoff import Backoff
 from rackwatt.wire.clock import SYSTEM_CLOCK, Clock
@@ -22,7 +23,7 @@ from rackwatt.wire.inventory import Inventory
 from rackwatt.wire.outbox import Outbox, Stored
 from rackwatt.wire.periodic import ticks
 from rackwatt.wire.ranges import Range
-from rackwatt.wire.readings import Kind, Reading
+from rackwatt.wire.readings import EventReading, Kind, Reading
 from rackwatt.wire.replay import ReplayRequest
 from rackwatt.wire.sample import Sample
 from rackwatt.wire.session import NotConnected, Received, Session, Will
@@ -34,6 +35,8 @@ _log = logging.getLogger(__name__)
 STATUS_SECONDS: Final = 10.0
 _IN_FLIGHT: Final = 32
 _LIVE_MESSAGES: Final = 1000
+_REQUEST_BYTES: Final = 100_000
+"""Of a replay request: twice what one of 1000 ranges can take."""
 
 
 @dataclass(slots=True)
@@ -76,6 +79,7 @@ class Agent:
         self._live: deque[Stored] = deque()
         self._replays: dict[int, tuple[int, list[Range]]] = {}
         self._work = asyncio.Event()
+        self._stuck = Stuck()
         self._window = Window()
         self._inventory_version = ""
         self._last_round_ms = 0
@@ -207,11 +211,49 @@ class Agent:
                     async with asyncio.timeout(STATUS_SECONDS):
                         await self._work.wait()
                 continue
-            done = await asyncio.gather(*(self._publish(item) for item in batch))
-            self.counts.sent += sum(done)
-            self.counts.replayed += sum(done) if replayed else 0
-            if not all(done):
+            connection = self.session.number
+            if self._stuck.suspicious:
+                failed = await self._publish_one_by_one(batch)
+                on_the_way = failed[:1]
+            else:
+                done = await asyncio.gather(*(self._publish(item) for item in batch))
+                failed = [item for item, went in zip(batch, done, strict=True) if not went]
+                on_the_way = failed
+            self.counts.sent += len(batch) - len(failed)
+            self.counts.replayed += len(batch) - len(failed) if replayed else 0
+            if failed:
+                if not self.session.connected.is_set():
+                    await self._look_for_cause(on_the_way, connection)
                 await asyncio.sleep(0.2)  # the session notices a broken connection by itself
+
+    async def _publish_one_by_one(self, batch: Sequence[Stored]) -> list[Stored]:
+        """Those that failed: one, and what was not tried after it."""
+        for index, item in enumerate(batch):
+            if not await self._publish(item):
+                return list(batch[index:])
+        return []
+
+    async def _look_for_cause(self, on_the_way: Sequence[Stored], connection: int) -> None:
+        """A message that no broker takes must not keep the others from being sent."""
+        message = self._stuck.broke(on_the_way, connection)
+        if message is None:
+            return
+        name, size = self._config.agent.name, len(message.payload)
+        _log.error(
+            "%s: message %d of epoch %d, %d bytes: the broker ends the connection at it each time; "
+            "it is kept in the outbox's table 'refused', a notice goes instead",
+            name, message.seq, message.epoch, size,
+        )  # fmt: skip
+        notice = EventReading(
+            device=name,
+            code="message_refused",
+            severity="critical",
+            text=f"{message.kind} message of {size} bytes: the broker ends the connection at it",
+        )
+        try:
+            await self.outbox.refuse(message, notice)
+        except sqlite3.Error as error:
+            _log.error("outbox: %s; trying again", error)
 
     async def _next_batch(self) -> tuple[list[Stored], bool]:
         if self._live:
@@ -235,6 +277,7 @@ class Agent:
         except NotConnected:
             return False
         self.outbox.acknowledged(message)
+        self._stuck.went(message)
         return True
 
     # -- answering for what was sent ----------------------------------------------------------
@@ -295,6 +338,9 @@ class Agent:
         for message in batch:
             if message.topic != self._topic(REPLAY):
                 continue  # a broker that sends what nobody asked for
+            if len(message.payload) > _REQUEST_BYTES:
+                _log.warning("replay request of %d bytes: not read", len(message.payload))
+                continue
             try:
                 request = ReplayRequest.model_validate_json(message.payload)
             except ValidationError as error:

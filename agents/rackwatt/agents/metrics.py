@@ -30,6 +30,11 @@ EVICTED: Final = MetricSpec(
     "counter",
     "Messages that left the full outbox before a broker had them.",
 )
+REFUSED: Final = MetricSpec(
+    "rackwatt_agent_messages_refused_total",
+    "counter",
+    "Messages at which the broker ended the connection each time; a notice was sent instead.",
+)
 UNKEPT: Final = MetricSpec(
     "rackwatt_agent_samples_unkept_total",
     "counter",
@@ -46,7 +51,7 @@ CONNECTED: Final = MetricSpec(
 )
 
 CATALOGUE: Final[Sequence[MetricSpec]] = (
-    ROUNDS, SKIPPED, SENT, REPLAYED, EVICTED, UNKEPT, READ_ERRORS, OUTBOX_BYTES, CONNECTED,
+    ROUNDS, SKIPPED, SENT, REPLAYED, EVICTED, REFUSED, UNKEPT, READ_ERRORS, OUTBOX_BYTES, CONNECTED,
 )  # fmt: skip
 
 
@@ -67,6 +72,7 @@ class AgentCollector(Collector):
             SENT.of(counts.sent),
             REPLAYED.of(counts.replayed),
             EVICTED.of(agent.outbox.evicted),
+            REFUSED.of(agent.outbox.refused),
             UNKEPT.of(counts.unkept),
             READ_ERRORS.family(((reason.value,), count) for reason, count in errors),
             OUTBOX_BYTES.of(agent.outbox.size_bytes),

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from rackwatt.wire.clock import Clock
-from rackwatt.wire.codec import encode
+from rackwatt.wire.codec import MAX_PAYLOAD_BYTES, encode
 from rackwatt.wire.database import Writer
 from rackwatt.wire.ranges import Range, Ranges
-from rackwatt.wire.readings import Kind, Reading
+from rackwatt.wire.readings import EventReading, Kind, Reading
 from rackwatt.wire.status import EpochState
 
 _SCHEMA = """
@@ -25,10 +25,15 @@ CREATE TABLE IF NOT EXISTS epochs (
 CREATE TABLE IF NOT EXISTS messages (
   epoch INTEGER NOT NULL, seq INTEGER NOT NULL, time_ms INTEGER NOT NULL, kind TEXT NOT NULL,
   payload BLOB NOT NULL, PRIMARY KEY (epoch, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refused (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,
+  time_ms INTEGER NOT NULL, kind TEXT NOT NULL, payload BLOB NOT NULL);
 """
 
 _MAX_EPOCHS: Final = 500
 """Half of what a status may list."""
+_MAX_REFUSED: Final = 20
+"""Messages that no broker takes, kept for a person to look at; the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,8 @@ class Outbox:
         self.epoch = 0
         self.evicted = 0
         """Messages that went before they were acknowledged, because the outbox was full."""
+        self.refused = 0
+        """Messages that no broker takes, and that a notice stands for."""
 
     async def start(self) -> None:
         """Open the file and begin a new epoch.
@@ -95,16 +102,24 @@ class Outbox:
     async def put(self, messages: Sequence[tuple[Kind, int, Sequence[Reading]]]) -> list[Stored]:
         """Number and keep messages, each a kind, a time in ms and its readings.
 
+        One that is larger than a message may be becomes several.
+
         Raises:
             sqlite3.Error: they could not be kept; their numbers are not used up.
         """
         current = self._epochs[self.epoch]
         rows: list[tuple[int, int, int, Kind, bytes]] = []
-        for offset, (kind, time_ms, readings) in enumerate(messages, 1):
-            seq = current.last + offset
-            rows.append(
-                (self.epoch, seq, time_ms, kind, encode(self.epoch, seq, time_ms, readings))
-            )
+        for kind, time_ms, readings in messages:
+            waiting = [readings]
+            while waiting:
+                part = waiting.pop()
+                seq = current.last + len(rows) + 1
+                payload = encode(self.epoch, seq, time_ms, part)
+                if len(payload) > MAX_PAYLOAD_BYTES and len(part) > 1:
+                    middle = len(part) // 2
+                    waiting += [part[middle:], part[:middle]]
+                    continue
+                rows.append((self.epoch, seq, time_ms, kind, payload))
         if not rows:
             return []
         size = sum(len(row[4]) for row in rows)
@@ -131,6 +146,40 @@ class Outbox:
         state = self._epochs.get(message.epoch)
         if state is not None:
             state.acknowledged.add(message.seq)
+
+    async def refuse(self, message: Stored, notice: EventReading) -> None:
+        """No broker takes `message`: a notice goes under its number, and it is kept aside.
+
+        So the number is not missing for ever, and whoever collects learns what became of it.
+
+        Raises:
+            sqlite3.Error: it could not be written.
+        """
+
+        def work(db: sqlite3.Connection) -> int | None:
+            key = (message.epoch, message.seq)
+            query = "SELECT time_ms, payload FROM messages WHERE epoch = ? AND seq = ?"
+            row = db.execute(query, key).fetchone()
+            if row is None:
+                return None
+            payload = encode(*key, row[0], [notice])
+            db.execute(
+                "INSERT INTO refused (epoch, seq, time_ms, kind, payload) VALUES (?, ?, ?, ?, ?)",
+                (*key, row[0], message.kind, row[1]),
+            )
+            db.execute(
+                "DELETE FROM refused WHERE id <= (SELECT max(id) FROM refused) - ?", (_MAX_REFUSED,)
+            )
+            db.execute(
+                "UPDATE messages SET kind = 'event', payload = ? WHERE epoch = ? AND seq = ?",
+                (payload, *key),
+            )
+            return len(row[1]) - len(payload)
+
+        freed = await self._writer.run(work)
+        if freed is not None:
+            self.refused += 1
+            self._epochs[message.epoch].bytes -= freed
 
     def unsent(self, limit: int) -> list[tuple[int, Range]]:
         """The oldest ranges that no broker has acknowledged, of at most `limit` messages."""

@@ -12,7 +12,7 @@ Pure state: no I/O, no clock; times are given by the caller.
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -99,7 +99,9 @@ class Clocks:
         known = {} if clock is None else clock.epochs
         before = 0.0 if clock is None else clock.offset
         newest = max((state.epoch for state in epochs), default=0)
-        now: dict[int, EpochClock] = {}
+        # A status that was delivered again may not list the newest; what is older is gone.
+        oldest = min((state.epoch for state in epochs), default=0)
+        now = {epoch: at for epoch, at in known.items() if epoch >= oldest}
         for state in epochs:
             taken = known.get(state.epoch)
             at = now[state.epoch] = taken or EpochClock(0)
@@ -135,6 +137,28 @@ class Clocks:
             for name, clock in self._agents.items()
             if is_off(clock.offset) or any(at.wrong for at in clock.epochs.values())
         }
+
+
+Doubts = Mapping[str, Sequence[Mapping[str, Any]]]
+"""As `Clocks.doubtful` says it."""
+
+
+def is_trusted(
+    offsets: Mapping[str, float], doubts: Doubts, agent: str, epoch: int, seq: int
+) -> bool:
+    """Whether a message was taken by a clock that was right, as far as is known.
+
+    Args:
+        offsets: agent to its present offset, in s.
+        doubts: which messages were taken by a wrong clock.
+        agent: who took the message.
+        epoch: its epoch.
+        seq: its number.
+    """
+    for known in doubts.get(agent, ()):
+        if known["epoch"] == epoch and seq <= known["through"]:
+            return not any(low <= seq <= high for low, high, _ in known["wrong"])
+    return not is_off(offsets.get(agent, 0.0))
 
 
 def _text(clock: AgentClock) -> str:

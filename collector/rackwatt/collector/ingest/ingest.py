@@ -230,7 +230,12 @@ class Ingest:
             return
         backfill = Backfill(self._backfill_seconds, now)
         losses = self.watch.status(
-            topic.agent, topic.hall, status, self._clock.monotonic(), backfill
+            topic.agent,
+            topic.hall,
+            status,
+            self._clock.monotonic(),
+            backfill,
+            retained=message.retain,
         )
         agent = self.watch.agent(topic.agent, topic.hall)
         if not message.retain:

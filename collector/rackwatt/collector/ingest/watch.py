@@ -110,6 +110,8 @@ class AgentWatch:
     session: int = -1
     life: int = 0
     """The newest epoch that a status listed: grows with each start of the agent."""
+    overruled: tuple[int, int, float] = (0, -1, 0.0)
+    """A life and session that are not the newest, and since when the agent speaks of them."""
     last_seen_ms: int = 0
     clock_offset_seconds: float | None = None
     unreadable: int = 0
@@ -135,6 +137,16 @@ class AgentWatch:
         if watch.received.runs() < MAX_RUNS:
             return True
         return any(number in watch.received for number in (seq - 1, seq, seq + 1))
+
+    def insists(self, life: int, session: int, now: float) -> bool:
+        """Whether it has said for 30 s what looks out of date: then it is not.
+
+        An outbox that was put back from a copy, or a clock that was ahead, makes the newest life
+        look like an old one. What is delivered late or again comes at once, not for so long.
+        """
+        if self.overruled[:2] != (life, session):
+            self.overruled = (life, session, now)
+        return now - self.overruled[2] >= GRACE_SECONDS
 
     def receive(self, epoch: int, seq: int) -> bool:
         """A message came; False when it was here already."""
@@ -235,7 +247,14 @@ class GapWatch:
         self._agents = {agent.name: agent for agent in agents}
 
     def status(
-        self, name: str, hall: str, status: Status, now: float, backfill: Backfill
+        self,
+        name: str,
+        hall: str,
+        status: Status,
+        now: float,
+        backfill: Backfill,
+        *,
+        retained: bool = False,
     ) -> list[Loss]:
         """Take an agent's status; one that is out of date changes nothing.
 
@@ -246,7 +265,9 @@ class GapWatch:
         agent = self.agent(name, hall)
         life = max((state.epoch for state in status.epochs), default=agent.life)
         if (life, status.session) < (agent.life, agent.session):
-            return []
+            speaks = status.state == "online" and not retained
+            if not speaks or not agent.insists(life, status.session, now):
+                return []
         ended = (life, status.session) == (agent.life, agent.session) and not agent.online
         agent.life, agent.session = life, status.session
         agent.online = status.state == "online" and not ended

@@ -147,7 +147,8 @@ class Accountant:
 
     async def _take(self, records: Sequence[Record], spool: str) -> None:
         """Book a piece of a spool, then show it."""
-        batch = sort(records, self._following.offsets, self._utilities)
+        following = self._following
+        batch = sort(records, following.offsets, self._utilities, following.doubts)
         await self._keeper.book(batch, records[-1].id, spool)
         for _, items in batch.inventories:
             for item in items:

@@ -66,6 +66,8 @@ class Following:
         self._started = clock.monotonic()
         self.offsets: dict[str, float] = {}
         """Our clock minus an agent's, in s."""
+        self.doubts: dict[str, list[dict[str, Any]]] = {}
+        """Messages that were taken while their agent's clock was off."""
         self.views: dict[str, dict[str, Any]] = {}
         """The state of those that answer."""
         self.metrics: dict[str, bytes] = {}
@@ -121,6 +123,9 @@ class Following:
     def _see(self, url: str, view: dict[str, Any]) -> None:
         self.views[url] = view
         self.offsets |= view["clock_offsets"]
+        for agent in view["clock_offsets"]:
+            self.doubts.pop(agent, None)
+        self.doubts |= view.get("clock_epochs", {})  # a collector of an older version has none
 
     def horizon(self, now: int) -> int | None:
         """Up to when intervals may close: now, or what has been read of a spool's backlog.

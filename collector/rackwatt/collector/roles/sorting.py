@@ -3,19 +3,20 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from rackwatt.collector.ingest.clocks import Doubts, is_trusted
 from rackwatt.collector.ingest.spool import Record
 from rackwatt.collector.ledger import InputRecord
 from rackwatt.collector.ledger.counters import FIELD as COUNTER_FIELD
 from rackwatt.collector.ledger.counters import CounterRecord
-from rackwatt.wire.codec import ReceivedReading, decode_envelope, decode_readings
+from rackwatt.wire.codec import Envelope, ReceivedReading, decode_envelope, decode_readings
 from rackwatt.wire.inventory import Inventory, InventoryItem
 from rackwatt.wire.readings import KINDS, Kind
 from rackwatt.wire.topics import INVENTORY, Topic
 
-CLOCK_LIMIT_SECONDS: Final = 60.0
-"""Readings of an agent whose clock is off by more are kept, but not booked until released."""
+NO_DOUBTS: Final[Doubts] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ def sort(
     records: Sequence[Record],
     offsets: Mapping[str, float],
     utilities: Collection[tuple[Kind, str]] = (),
+    doubts: Doubts = NO_DOUBTS,
 ) -> Batch:
     """Read messages.
 
@@ -40,6 +42,7 @@ def sort(
         records: as the collector received them.
         offsets: our clock minus an agent's, in s, as far as it is known.
         utilities: kind and device of the meters of water and heat that the site books.
+        doubts: which messages were taken while their agent's clock was off.
     """
     batch = Batch()
     for record in records:
@@ -48,9 +51,10 @@ def sort(
             inventory = Inventory.model_validate_json(record.payload)
             batch.inventories.append((inventory.time, inventory.devices))
         elif topic.last in KINDS:
-            trusted = abs(offsets.get(topic.agent, 0.0)) <= CLOCK_LIMIT_SECONDS
+            envelope = decode_envelope(record.payload)
+            trusted = is_trusted(offsets, doubts, topic.agent, envelope.epoch, envelope.seq)
             source = _Source(topic.agent, topic.last, record.received_ms, trusted)
-            _sort_readings(batch, record.payload, source, utilities)
+            _sort_readings(batch, envelope, source, utilities)
     return batch
 
 
@@ -64,10 +68,10 @@ class _Source(NamedTuple):
 
 
 def _sort_readings(
-    batch: Batch, payload: bytes, source: _Source, utilities: Collection[tuple[Kind, str]]
+    batch: Batch, envelope: Envelope, source: _Source, utilities: Collection[tuple[Kind, str]]
 ) -> None:
     agent, kind, received, trusted = source
-    for reading in decode_readings(kind, decode_envelope(payload)).readings:
+    for reading in decode_readings(kind, envelope).readings:
         batch.readings.append((kind, reading, received))
         device, time_ms = reading.device, reading.time_ms
         if kind == "power" or (kind, device) in utilities:
