@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from rackwatt.collector.ingest import clocks
 from rackwatt.collector.live.page.catalogue import LANGUAGES, STATIC, load_catalogues
 from rackwatt.collector.live.page.demo import demo_frame
 from rackwatt.collector.live.page.formats import FORMATS, Locale, offsets_around, write, zone_of
 from rackwatt.collector.live.page.view import CLOCK_LIMIT_SECONDS, derive, nice_ceiling
-from rackwatt.collector.roles import sorting
 
 SPEC: dict[str, Any] = json.loads(
     (Path(__file__).parent / "test_page_vectors.json").read_text(encoding="utf-8")
@@ -123,7 +123,7 @@ def test_an_agent_whose_readings_are_held_is_marked() -> None:
     frame = {"agents": [{"name": n, "clock_offset_seconds": s} for n, s in OFFSETS.items()]}
     wrong = {agent["name"] for agent in derive(frame)["agents"] if agent["clock_wrong"]}
     assert wrong == {"ahead", "behind"}
-    assert CLOCK_LIMIT_SECONDS == sorting.CLOCK_LIMIT_SECONDS, "the page marks what is held"
+    assert CLOCK_LIMIT_SECONDS == clocks.CLOCK_LIMIT_SECONDS, "the page marks what is held"
 
 
 def test_a_window_beyond_what_is_subscribed_is_marked() -> None:

@@ -26,7 +26,7 @@ WAIT_SECONDS: Final = 10.0
 """For the collector to carry an order out."""
 
 letters_app = typer.Typer(
-    help="Messages that were refused: look at them, put them back, drop them.",
+    help="Refused messages: list, show, replay or drop them.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -129,7 +129,7 @@ def list_command(
     each: Annotated[bool, typer.Option("--each", help="One line a letter.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what was refused: reason, how many, the newest, from where, how large."""
+    """List refused messages: reason, count, newest, size."""
     with _plain_errors():
         found = deadletters.choose(spool_file(data), _choice((), reason, agent, since))
     rows = [_line([item]) for item in reversed(found)] if each else _groups(found)
@@ -188,7 +188,7 @@ def show_command(
     data: Data = Path("data"),
     as_json: JsonOption = False,
 ) -> None:
-    """Show a letter: why it was refused, what to do about it, and its content."""
+    """Show a letter, why it was refused and what to do."""
     with _plain_errors():
         found = deadletters.letter(spool_file(data), number)
     if found is None:
