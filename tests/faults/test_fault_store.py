@@ -20,6 +20,7 @@ from faults_kit.table import FULL, Line
 
 from rackwatt.collector.ingest.spool import STORE
 from rackwatt.collector.store import EmbeddedStore
+from rackwatt.collector.store.letters import from_payload
 from servers.fixtures import InfluxBucket, Mosquitto
 
 pytestmark = pytest.mark.e2e
@@ -179,7 +180,7 @@ def dead_letters(folder: Path) -> list[tuple[str, str, str]]:
     """Reason, detail and device of each."""
     with closing(sqlite3.connect(folder / "spool.db")) as db:
         rows = db.execute("SELECT reason, detail, payload FROM deadletters").fetchall()
-    return [(r, d, p.decode().split("('device', '")[1].split("'")[0]) for r, d, p in rows]
+    return [(r, d, dict(from_payload(p).tags)["device"]) for r, d, p in rows]
 
 
 async def test_one_bad_row_of_many_costs_the_others_nothing(
