@@ -37,6 +37,9 @@ fmt: $(VENV)/.ready ## Format the code and write the generated files
 bench: $(VENV)/.ready ## Run the benchmarks; results as JSON on standard output
 	@for file in benchmarks/*.py; do $(BIN)/python $$file; done
 
+faults: $(VENV)/.ready servers ## Run every fault in its long form and print the table (10 minutes)
+	@scripts/faults $(ARGS)
+
 sbom: $(VENV)/.ready ## Write the bill of materials, dist/rackwatt.cdx.json (CycloneDX)
 	@$(BIN)/python scripts/sbom.py dist/rackwatt.cdx.json
 
@@ -62,4 +65,4 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 clean: ## Remove what can be made again; data/ stays
 	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help run test check fmt bench sbom lock assets servers clean
+.PHONY: help run test check fmt bench faults sbom lock assets servers clean

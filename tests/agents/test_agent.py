@@ -122,6 +122,8 @@ async def test_one_message_a_kind_and_a_bad_sample_costs_only_itself(
 async def test_what_could_not_be_sent_is_sent_later_after_the_live_messages(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
+    async with listening(mosquitto.url, "power"):
+        pass  # from here on the broker keeps for it, so that who connects first does not matter
     mosquitto.stop()
     agent = make(mosquitto.url, tmp_path, FakeSource(steady))
     agent.session._backoff._cap = 0.1

@@ -16,7 +16,7 @@ import pytest
 from doubles import Running, until
 from faults_kit.chain import Chain, chain, embedded
 from faults_kit.compare import Values, difference, outbox_messages, stored_in, values_of
-from faults_kit.fleet import make_agent
+from faults_kit.fleet import begun, make_agent
 from faults_kit.table import FULL, Line
 
 from rackwatt.wire.clock import SYSTEM_CLOCK
@@ -125,7 +125,7 @@ async def test_an_outbox_that_was_put_back_overwrites_nothing(
         clock = agent.outbox._clock
         monkeypatch.setattr(agent.outbox, "_clock", _Shifted(clock.now_ms, shift))
         async with Running(agent.run()):
-            await until(lambda: bool(agent.outbox.states()))
+            await until(lambda: begun(agent))
             await agent.outbox.put(
                 [("power", now + step * 100 + n, [_reading(step)]) for n in range(messages)]
             )

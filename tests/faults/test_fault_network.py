@@ -50,10 +50,14 @@ async def traffic(senders: Fleet) -> AsyncIterator[None]:
 
 async def cut(proxy: Proxy, senders: Fleet, rng: random.Random, kind: str) -> None:
     """One fault, for as long as it takes to be noticed."""
-    reconnects = senders.reconnects
     await asyncio.sleep(rng.uniform(0.02, 0.2))  # at a random moment of the traffic
+    await until(lambda: connected(senders), 20)  # a long stall ends connections by itself
+    reconnects = senders.reconnects
     if kind == "drop":
+        proxy.withhold()  # so that the broker has what the agent does not know that it has
+        await asyncio.sleep(0.1)
         proxy.cut()
+        proxy.resume()
     elif kind == "away":
         proxy.refuse()
         await asyncio.sleep(rng.uniform(0.05, 0.4))
@@ -95,7 +99,7 @@ async def test_agents_are_cut_off_again_and_again(
         assert proxy.cuts >= CUTS // 2
         assert senders.reconnects >= CUTS // 2
         repeated = made.ingest.counts.duplicates
-        assert repeated + senders.replayed > 0  # something was under way, and came again
+        assert repeated + senders.replayed >= CUTS // len(KINDS)  # under way, and came again
         # What is under way at a cut comes again, and not much else.
         assert repeated <= CUTS * AGENTS * 2 * 32
         assert made.requests <= CUTS * AGENTS
@@ -169,9 +173,9 @@ async def test_what_a_broker_forgot_is_asked_for_without_a_storm(
         async with chain(mosquitto.url, tmp_path, embedded(tmp_path)) as made:
             await made.settle(senders, 60)
             sent = await made.check(senders)
-            assert senders.replayed == AGENTS * count
-            assert made.ingest.counts.duplicates == 0
-            assert made.requests <= AGENTS * 2
+            # In operation 20 s pass before an agent is asked again, here half a second.
+            assert AGENTS * count <= senders.replayed <= AGENTS * count * 2
+            assert made.requests <= AGENTS * (3 + count // 300)
             line.note(
                 "a broker that acknowledged and forgot",
                 messages=senders.messages,
@@ -179,7 +183,7 @@ async def test_what_a_broker_forgot_is_asked_for_without_a_storm(
                 lost=0,
                 replay_requests=made.requests,
                 replayed=senders.replayed,
-                repeated=0,
+                repeated=made.ingest.counts.duplicates,
             )
 
 

@@ -99,6 +99,11 @@ async def fleet(url: str, folder: Path, size: int = 4) -> AsyncIterator[Fleet]:
     async with AsyncExitStack() as stack:
         for agent in agents:
             await stack.enter_async_context(Running(agent.run()))
-        while not all(agent.outbox.states() for agent in agents):  # noqa: ASYNC110
+        while not all(begun(agent) for agent in agents):  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.005)
         yield Fleet(agents, paths)
+
+
+def begun(agent: Agent) -> bool:
+    """Whether its outbox takes messages: a restored one lists older epochs before its own."""
+    return agent.outbox.epoch in {state.epoch for state in agent.outbox.states()}

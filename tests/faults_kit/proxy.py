@@ -40,6 +40,8 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
         self._flows.set()
+        self._answers = asyncio.Event()
+        self._answers.set()
         self._refuses = False
         self.bytes_per_second: float | None = None
         self.accepted = 0
@@ -102,6 +104,10 @@ class Proxy:
         """Carry nothing until `resume`; nothing is lost, and new connections stall too."""
         self._flows.clear()
 
+    def withhold(self) -> None:
+        """Carry what clients say, and nothing that the server answers, until `resume`."""
+        self._answers.clear()
+
     def refuse(self) -> None:
         """Cut everything, and every new connection at once, until `resume`."""
         self._refuses = True
@@ -110,6 +116,7 @@ class Proxy:
     def resume(self) -> None:
         self._refuses = False
         self._flows.set()
+        self._answers.set()
 
     # -- carrying ----------------------------------------------------------------------------
 
@@ -131,18 +138,21 @@ class Proxy:
         link = _Link(writer, far_writer, (reader, far_reader))
         self._links.add(link)
         link.pumps = [
-            asyncio.ensure_future(self._pump(reader, far_writer)),
-            asyncio.ensure_future(self._pump(far_reader, writer)),
+            asyncio.ensure_future(self._pump(reader, far_writer, self._flows)),
+            asyncio.ensure_future(self._pump(far_reader, writer, self._answers)),
         ]
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait(link.pumps, return_when=asyncio.FIRST_COMPLETED)
         if link in self._links:
             self._end(link)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event
+    ) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError):
             while data := await reader.read(_CHUNK):
                 await self._flows.wait()
+                await gate.wait()
                 if self.bytes_per_second:
                     await asyncio.sleep(len(data) / self.bytes_per_second)
                 self.carried += len(data)

@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import sqlite3
 from collections import deque
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ _log = logging.getLogger(__name__)
 STATUS_SECONDS: Final = 10.0
 _IN_FLIGHT: Final = 32
 _LIVE_MESSAGES: Final = 1000
+_STEP_SECONDS: Final = 1.0
+"""A wall clock that moved so much against the steady one was set."""
 _REQUEST_BYTES: Final = 100_000
 """Of a replay request: twice what one of 1000 ranges can take."""
 
@@ -83,6 +86,9 @@ class Agent:
         self._window = Window()
         self._inventory_version = ""
         self._last_round_ms = 0
+        self._lead = math.nan
+        """The wall clock minus the steady one, in s, as it was last seen."""
+        self._stepped = asyncio.Event()
         self._leaving = False
         self.outbox = outbox
         self.errors = errors
@@ -115,11 +121,13 @@ class Agent:
                 session = tasks.create_task(self.session.run(), name="session")
                 beat = tasks.create_task(self._beat(), name="status")
                 tasks.create_task(self._send(), name="send")
+                announce = tasks.create_task(self._announce(), name="clock")
                 try:
                     await self._start_source()
                     await self._sample()
                 finally:
                     self._leaving = True
+                    announce.cancel()
                     beat.cancel()  # nothing may say "online" after our goodbye
                     await self._keep()
                     await self._say_goodbye()
@@ -156,11 +164,18 @@ class Agent:
                 await self._keep()
             window_index = index
             self._last_round_ms = self._clock.now_ms()
+            self._look_at_clock()
             self._window.add(await self._source.sample())
             self.counts.rounds += 1
             if tick.due_ms % send_ms == 0:
                 await self._keep()
                 window_index = None
+
+    def _look_at_clock(self) -> None:
+        lead = self._last_round_ms / 1000 - self._clock.monotonic()
+        if abs(lead - self._lead) > _STEP_SECONDS:
+            self._stepped.set()
+        self._lead = lead
 
     async def _keep(self) -> None:
         """Fold the window, make it durable, hand it to the sender."""
@@ -301,6 +316,18 @@ class Agent:
 
     async def _beat(self) -> None:
         async for _ in ticks(STATUS_SECONDS, self._clock):
+            with contextlib.suppress(NotConnected):
+                await self._publish_status("online")
+
+    async def _announce(self) -> None:
+        """Say at once that the clock was set, before anything that was read since then is sent.
+
+        A collector that heard it only with the next status would take ten seconds of readings for
+        those of another hour.
+        """
+        while True:
+            await self._stepped.wait()
+            self._stepped.clear()
             with contextlib.suppress(NotConnected):
                 await self._publish_status("online")
 

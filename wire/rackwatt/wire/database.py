@@ -39,6 +39,11 @@ def connect(path: Path, *, read_only: bool = False, durable: bool = True) -> sql
     return connection
 
 
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether it says that the disk, or what the file may take of it, is full."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
 class Writer:
     """The one thread that writes to a file.
 
@@ -120,9 +125,7 @@ class Writer:
         """Make the reserve where there is none; on a full disk, some other time."""
         if not self._reserve_bytes or self._reserve.exists():
             return
-        if self._connection is not None:
-            # The log's room is used again from its start.
-            self._connection.execute("PRAGMA wal_checkpoint(RESTART)")
+        self._empty_log()
         try:
             with self._reserve.open("wb") as file:
                 file.write(bytes(self._reserve_bytes))
@@ -130,6 +133,14 @@ class Writer:
             self._reserve.unlink(missing_ok=True)
 
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return self._attempt(work)
+        except sqlite3.OperationalError as error:
+            if not is_full(error) or not self._empty_log():
+                raise
+            return self._attempt(work)
+
+    def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T:
         connection = self._connection
         if connection is None:
             msg = f"{self.path} is not open"
@@ -143,6 +154,20 @@ class Writer:
                 connection.execute("ROLLBACK")
             raise
         return result
+
+    def _empty_log(self) -> bool:
+        """Have the log written over from its start; whether that makes room.
+
+        By itself SQLite does so only after a commit, when the log is large: on a full disk it
+        may be too short for that, too long for one more commit, and would stay so for ever.
+        """
+        if self._connection is None:
+            return False
+        try:
+            row = self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        except sqlite3.OperationalError:
+            return False
+        return bool(row[0] == 0 and row[1] > 0)
 
     async def aclose(self) -> None:
         """Finish what was asked for and close the file."""

@@ -7,6 +7,7 @@ import sqlite3
 
 from rackwatt.collector.ingest.spool import Batch, Spool
 from rackwatt.wire.backoff import Backoff
+from rackwatt.wire.database import is_full
 
 _log = logging.getLogger(__name__)
 
@@ -28,8 +29,7 @@ async def append(spool: Spool, batch: Batch) -> None:
         try:
             await spool.append(part)
         except sqlite3.Error as error:
-            full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-            if full and size > 1 and _size(batch) > 1:
+            if is_full(error) and size > 1 and _size(batch) > 1:
                 size = max(1, min(size, _size(batch)) // 2)
                 continue
             _log.error("spool: %s; nothing is acknowledged meanwhile", error)
