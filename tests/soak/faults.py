@@ -61,7 +61,7 @@ def plan(
         for kind in rng.sample(kinds, len(kinds)):
             number += 1
             # Most are short, some are as long as it takes to be noticed.
-            seconds = longest * rng.random() ** 2
+            seconds = 2.0 + (longest - 2.0) * rng.random() ** 2
             yield Planned(number, rng.uniform(*pause), kind, seconds, rng.randrange(2**32))
 
 
@@ -147,6 +147,7 @@ async def half_open(world: World, rng: random.Random, seconds: float) -> str:
     name, link = rng.choice(list(world.links.items()))
     side = rng.choice(["client", "server"])
     link.half_open(side)
+    await asyncio.sleep(seconds)
     return f"{name}: half open, the {side} does not know"
 
 
@@ -225,7 +226,7 @@ async def clock_step(world: World, rng: random.Random, seconds: float) -> str:
     step = rng.choice((_STEP_MS, -_STEP_MS))
     part = world.shard_of(agent)
     part.order(f"step {agent} {step}")
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(max(10.0, seconds))
     part.order(f"step {agent} 0")
     return f"the clock of {agent} is off by {step // 3_600_000:+d} h"
 

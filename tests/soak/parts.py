@@ -55,7 +55,7 @@ class Part:
         self.name = name
         self.log = folder / f"{name}.log"
         self.starts = 0
-        self._command = [sys.executable, "-W", "error", "-m", module, *arguments]
+        self._command = [sys.executable, "-m", module, *arguments]
         self._lifeline = lifeline
         self._environment = {
             **os.environ,

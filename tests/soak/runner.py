@@ -2,7 +2,7 @@
 """The soak itself: faults, recovery, settling, judgement."""
 
 import asyncio
-import contextlib
+import logging
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -123,7 +123,6 @@ class Soak:
 
 
 def run(settings: Settings, folder: Path, say: Callable[[str], None]) -> Result:
-    """A whole soak in a folder."""
-    with contextlib.suppress(FileNotFoundError):
-        next(folder.iterdir(), None)
+    """A whole soak in an empty folder."""
+    logging.basicConfig(filename=folder / "soak.log", format="%(asctime)s %(name)s: %(message)s")
     return asyncio.run(Soak(settings, folder, say).run())

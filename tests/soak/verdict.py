@@ -4,7 +4,7 @@
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from soak.places import HOST
 from soak.world import World
 
 from rackwatt.collector.accounting.channels import BOOKED_FIELDS
+from rackwatt.collector.store import EmbeddedStore, StoredRow
 from rackwatt.wire.codec import decode_envelope, decode_readings
 from rackwatt.wire.readings import KINDS, Kind
 
@@ -64,6 +65,7 @@ def judge(world: World, until: Held) -> Verdict:
     spool = world.data / "spool.db"
     watch = watch_of(spool)
     store = world.store()
+    _index(world.data / "store")
     closed = {(agent, epoch) for agent, epoch, *_ in losses(spool)}
     for name in world.names():
         held = until.get(name, {})
@@ -143,9 +145,7 @@ def _judge_agent(
     _compare(found, "stored", sent, stored, foreign=name != HOST)
     there = {
         (device, row.time_ms)
-        for device in {device for device, _ in events}
-        for _, rows in store.history("event", 0, 4_000_000_000_000, [device])
-        for row in rows
+        for device, row in _rows(store, "event", sorted({device for device, _ in events}))
     }
     gone = events - there
     found.note("events not stored", len(gone), sorted(gone)[:2])
@@ -167,12 +167,30 @@ def _values(messages: list[tuple[Kind, bytes]]) -> tuple[Sent, set[tuple[str, in
 
 
 def _stored(store: AnyStore, devices: set[tuple[Kind, str]]) -> Iterator[tuple[Place, float]]:
-    for kind, device in devices:
-        for _, rows in store.history(kind, 0, 4_000_000_000_000, [device]):
+    for kind in {kind for kind, _ in devices}:
+        for device, row in _rows(store, kind, [name for own, name in devices if own == kind]):
+            for name, value in row.fields.items():
+                if isinstance(value, float):
+                    yield (kind, device, name, row.time_ms), value
+
+
+def _rows(store: AnyStore, kind: Kind, devices: Sequence[str]) -> Iterator[tuple[str, StoredRow]]:
+    """All rows of devices, in the way that is the quickest."""
+    one_by_one = isinstance(store, EmbeddedStore)
+    for names in [[name] for name in devices] if one_by_one else [devices]:
+        for device, rows in store.history(kind, 0, 4_000_000_000_000, names):
             for row in rows:
-                for name, value in row.fields.items():
-                    if isinstance(value, float):
-                        yield (kind, device, name, row.time_ms), value
+                yield device, row
+
+
+def _index(folder: Path) -> None:
+    """Let the embedded store find a device's rows: it is not made for that, and is stopped."""
+    for path in folder.glob("raw-*.db"):
+        with closing(sqlite3.connect(path)) as db:
+            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+            for kind in tables & set(KINDS):
+                db.execute(f"CREATE INDEX soak_{kind} ON {kind} (device, time_ms)")
+            db.commit()
 
 
 def _compare(
