@@ -40,6 +40,9 @@ bench: $(VENV)/.ready ## Run the benchmarks; results as JSON on standard output
 faults: $(VENV)/.ready servers ## Run every fault in its long form and print the table (10 minutes)
 	@scripts/faults $(ARGS)
 
+soak: $(VENV)/.ready servers ## Run the system for half an hour with random faults; ARGS="--minutes 3"
+	@scripts/soak $(ARGS)
+
 sbom: $(VENV)/.ready ## Write the bill of materials, dist/rackwatt.cdx.json (CycloneDX)
 	@$(BIN)/python scripts/sbom.py dist/rackwatt.cdx.json
 
@@ -65,4 +68,4 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 clean: ## Remove what can be made again; data/ stays
 	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help run test check fmt bench faults sbom lock assets servers clean
+.PHONY: help run test check fmt bench faults soak sbom lock assets servers clean

@@ -2,6 +2,7 @@
 """`scripts/soak`: the system for half an hour, with random faults. Exit codes: 0 holds, 1 not."""
 
 import argparse
+import asyncio
 import contextlib
 import secrets
 import shutil
@@ -50,7 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kinds=kinds,
     )  # fmt: skip
     say(f"soak of {options.minutes:g} minutes with --seed {seed}, logs in {folder}")
-    result = run(settings, folder, say)
+    try:
+        result = run(settings, folder, say)
+    except asyncio.CancelledError:
+        say(f"ended before its time; logs and data are in {folder}")
+        return 130
     say(tables(result))
     if options.json is not None:
         write(result, options.json)

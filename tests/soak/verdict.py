@@ -66,14 +66,15 @@ def judge(world: World, until: Held) -> Verdict:
     watch = watch_of(spool)
     store = world.store()
     _index(world.data / "store")
+    boxes = _lost_boxes(world)
     closed = {(agent, epoch) for agent, epoch, *_ in losses(spool)}
     for name in world.names():
         held = until.get(name, {})
         found.note("agents that sent nothing", not held, name)
-        _judge_watch(found, name, held, watch)
+        _judge_watch(found, name, held, boxes.get(name, {}), watch)
         messages = list(_messages(world, name, held, watch, found))
         _judge_agent(found, name, messages, store, world.books / "ledger.db")
-    allowed = {(agent, epoch) for agent, epochs in _lost_boxes(world).items() for epoch in epochs}
+    allowed = {(agent, epoch) for agent, epochs in boxes.items() for epoch in epochs}
     ours = set(world.names())
     for agent, epoch in closed - allowed:
         if agent in ours:
@@ -81,24 +82,28 @@ def judge(world: World, until: Held) -> Verdict:
     return found
 
 
-def _judge_watch(found: Verdict, name: str, held: Mapping[int, int], watch: Watch) -> None:
+def _judge_watch(
+    found: Verdict, name: str, held: Mapping[int, int], gone: Mapping[int, int], watch: Watch
+) -> None:
     """The gap watch has what the agent holds, and has made up nothing."""
     for epoch, last in held.items():
         received = watch.get((name, epoch), Watched()).received
         missing = received.missing(1, last)
         found.note("messages not received", total(missing), (name, epoch, list(missing)[:3]))
-        beyond = [span for span in received if span[1] > last] if name != HOST else []
+        newest = max(last, gone.get(epoch, 0))
+        beyond = [span for span in received if span[1] > newest] if name != HOST else []
         found.note("messages received that nobody sent", total(beyond), (name, epoch, beyond))
 
 
-def _lost_boxes(world: World) -> dict[str, set[int]]:
-    """Epochs of outboxes that were replaced, by agent."""
-    found: dict[str, set[int]] = {}
+def _lost_boxes(world: World) -> dict[str, dict[int, int]]:
+    """Epochs of outboxes that were replaced and the last message of each, by agent."""
+    found: dict[str, dict[int, int]] = {}
     for agent, path in world.discarded:
         with closing(open_readonly(path)) as db:
-            found.setdefault(agent, set()).update(
-                epoch for (epoch,) in db.execute("SELECT epoch FROM epochs")
-            )
+            rows = db.execute("SELECT epoch, last FROM epochs").fetchall()
+        epochs = found.setdefault(agent, {})
+        for epoch, last in rows:
+            epochs[epoch] = max(last, epochs.get(epoch, 0))
     return found
 
 
@@ -189,7 +194,7 @@ def _index(folder: Path) -> None:
         with closing(sqlite3.connect(path)) as db:
             tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
             for kind in tables & set(KINDS):
-                db.execute(f"CREATE INDEX soak_{kind} ON {kind} (device, time_ms)")
+                db.execute(f"CREATE INDEX IF NOT EXISTS soak_{kind} ON {kind} (device, time_ms)")
             db.commit()
 
 
