@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The system's own processes, as they run at a site: started, killed, looked at from outside."""
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from collecting import SITE_TEXT, TOKEN
+from prometheus_client.parser import text_string_to_metric_families
+from soak.backlog import Behind, behind, held_by, last_id
+from soak.parts import Lifeline, Part
+
+from rackwatt.collector.store import EmbeddedStore
+from servers.fixtures import HOST, free_port
+
+REAL = "rackwatt.collector.cli"
+QUICK = "faults_kit.quick"
+
+
+@contextmanager
+def lifeline() -> Iterator[Lifeline]:
+    """What ends all processes with the test."""
+    made = Lifeline()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+class CollectorProcess:
+    """`rackwatt collect`, over all its lives.
+
+    Args:
+        folder: for its log, and its data below.
+        broker: the URL of the broker.
+        line: ends it with the test.
+        arguments: more of them.
+        module: `REAL`, or `QUICK` to miss messages sooner.
+        name: of its folder and its log.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        broker: str,
+        line: Lifeline,
+        arguments: Sequence[str] = (),
+        module: str = REAL,
+        name: str = "collector",
+    ) -> None:
+        self.data = folder / name
+        self.port = free_port()
+        site = folder / "site.yaml"
+        site.write_text(SITE_TEXT, encoding="utf-8")
+        self.part = Part(
+            name,
+            module,
+            ["collect", "--site", str(site), "--broker", broker, "--data", str(self.data),
+             "--port", str(self.port), "--backfill", "all", "--no-accountant", *arguments],
+            folder,
+            line,
+            {"RACKWATT_INTERNAL_TOKEN": TOKEN},
+            lambda: self.get("/readyz") == "ok\n",
+        )  # fmt: skip
+
+    def get(self, path: str, token: str = "") -> str:
+        """The text at a path; empty while nobody answers well."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(f"http://{HOST}:{self.port}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """A metric's value; 0 where it is not told."""
+        text = await asyncio.to_thread(self.get, "/metrics")
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    async def agent(self, name: str) -> Mapping[str, Any]:
+        """What the page is told of an agent; nothing where it is not known."""
+        text = await asyncio.to_thread(self.get, "/internal/state", TOKEN)
+        agents = json.loads(text)["agents"] if text else []
+        return next((each for each in agents if each["name"] == name), {})
+
+    @property
+    def spool(self) -> Path:
+        return self.data / "spool.db"
+
+    def store(self) -> EmbeddedStore:
+        """Its embedded store; stop it before."""
+        return EmbeddedStore(self.data / "store")
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self.part.start)
+
+    async def kill(self) -> None:
+        await asyncio.to_thread(self.part.kill)
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self.part.stop)
+
+    async def settle(self, outboxes: Mapping[str, Path], seconds: float) -> None:
+        """Wait until all that outboxes hold is received, or closed as lost, and stored."""
+        held, left = held_by(outboxes), Behind(1, 0, 0)
+
+        def look() -> Behind:
+            return behind(self.spool, held, last_id(self.spool))
+
+        try:
+            async with asyncio.timeout(seconds):
+                while left.messages or left.store:
+                    await asyncio.sleep(0.05)
+                    left = await asyncio.to_thread(look)
+        except TimeoutError:
+            raise AssertionError(f"after {seconds:.0f} s: {left}\n{self.part.tail()}") from None
+
+
+async def eventually(what: str, true: Callable[[], Any], seconds: float = 20.0) -> None:
+    """Await `true()` again and again until it says yes; a time-out fails the test."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not await true():  # noqa: ASYNC110 - it is in another process
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"no {what} within {seconds:.0f} s") from None
