@@ -137,5 +137,28 @@ def end(client: aiomqtt.Client, error: Exception) -> None:
         ended.set_exception(error)
 
 
+def end_early(client: aiomqtt.Client) -> None:
+    """Let a connection that breaks before it is complete fail at once.
+
+    The library waits for the broker's answer, to the connection or to a subscription, until its
+    time-out, even when the socket has closed. Call it before the client connects.
+    """
+    library = client._client.on_disconnect  # noqa: SLF001
+
+    def ended(*arguments: Any) -> None:
+        waiting: list[asyncio.Future[Any]] = [
+            client._connected,  # noqa: SLF001
+            *client._pending_subscribes.values(),  # noqa: SLF001
+        ]
+        for answer in waiting:
+            if not answer.done():
+                answer.set_exception(aiomqtt.MqttError("the broker ended the connection"))
+                answer.exception()  # where nobody waits for it any more, it is no news
+        if library is not None:
+            library(*arguments)
+
+    client._client.on_disconnect = ended  # noqa: SLF001
+
+
 def _size(message: Received) -> int:
     return len(message.payload) + len(message.topic) + _OVERHEAD
