@@ -244,6 +244,14 @@ def test_what_was_evicted_unsent_is_lost_too() -> None:
     assert tell(watch, status((E1, 10, 9))) == [Loss("a", E1, 3, 9, LossReason.EVICTED)]
 
 
+def test_a_gap_that_no_status_told_of_is_lost_with_its_epoch_too() -> None:
+    """What came after it proves it; of what nothing follows nobody can know."""
+    watch = introduced((E1, 1, 2))
+    for seq in (1, 2, 6):
+        agent(watch).receive(E1, seq)
+    assert tell(watch, status((E2, 1, 0))) == [Loss("a", E1, 3, 5, LossReason.EPOCH_GONE)]
+
+
 def test_an_epoch_that_is_gone_is_lost_and_then_forgotten() -> None:
     watch = introduced((E1, 1, 5), (E2, 1, 0))
     agent(watch).receive(E1, 4)

@@ -63,3 +63,9 @@ def test_a_single_number_can_be_added() -> None:
     assert list(ranges) == [(1, 4)]
     assert repr(ranges) == "Ranges([(1, 4)])"
     assert ranges != [(1, 4)]
+
+
+@given(spans)
+def test_the_last_is_the_largest(added: list[Range]) -> None:
+    held = [number for low, high in added for number in (low, high)]
+    assert Ranges(added).last() == max(held, default=0)

@@ -68,6 +68,10 @@ class Ranges:
         """Of how many runs the set is made."""
         return len(self._low)
 
+    def last(self) -> int:
+        """The largest number in the set; 0 when it is empty."""
+        return self._high[-1] if self._high else 0
+
     def missing(self, low: int, high: int) -> list[Range]:
         """The runs of `low..high` that are not in the set."""
         gaps: list[Range] = []

@@ -17,6 +17,7 @@ from rackwatt.collector.helptext import NARROW, more
 from rackwatt.collector.ingest import deadletters
 from rackwatt.collector.ingest.advice import advice
 from rackwatt.collector.ingest.deadletters import Action, Choice, Letter, Order
+from rackwatt.collector.ingest.losses import lost_ranges
 from rackwatt.collector.ingest.state import SPOOL_FILE, SpoolBusy, SpoolLock
 from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.codec import Reason
@@ -26,7 +27,7 @@ WAIT_SECONDS: Final = 10.0
 """For the collector to carry an order out."""
 
 letters_app = typer.Typer(
-    help="Refused messages: list, show, replay or drop them.",
+    help="Refused messages: list, show, replay or drop them; what is lost.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -163,13 +164,16 @@ def _groups(found: Sequence[Letter]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-row["count"], row["reason"], row["topic"]))
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> None:
-    names = ("reason", "count", "newest", "number", "bytes", "topic")
-    lines = [names, *(tuple(plain(str(row[name]))[:100] for name in names) for row in rows)]
+_COLUMNS: Final = ("reason", "count", "newest", "number", "bytes", "topic")
+_NUMERIC: Final = frozenset({"count", "number", "bytes", "epoch", "first", "last"})
+
+
+def _table(rows: Sequence[dict[str, Any]], names: Sequence[str] = _COLUMNS) -> None:
+    lines = [tuple(names), *(tuple(plain(str(row[name]))[:100] for name in names) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(names))]
     for line in lines:
         cells = [
-            cell.rjust(width) if name in {"count", "number", "bytes"} else cell.ljust(width)
+            cell.rjust(width) if name in _NUMERIC else cell.ljust(width)
             for name, cell, width in zip(names, line, widths, strict=True)
         ]
         typer.echo("  ".join(cells).rstrip())
@@ -215,6 +219,39 @@ def pretty(payload: bytes) -> list[str]:
     except (ValueError, RecursionError):
         text = plain(payload[:4000].decode(errors="backslashreplace"))
         return [text[at : at + 96] for at in range(0, len(text), 96)]
+
+
+@letters_app.command(
+    "lost",
+    epilog=more(
+        "rackwatt deadletter lost",
+        "rackwatt deadletter lost --data /var/lib/rackwatt --agent snmp-a --since 2h",
+        failed="the spool cannot be read",
+    ),
+)
+def lost_command(
+    data: Data = Path("data"),
+    agent: AgentOption = None,
+    since: SinceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List messages that will never come: agent, epoch, range, reason.
+
+    Each was handed to a broker that lost it, and its agent no longer has it.
+    """
+    with _plain_errors():
+        found = lost_ranges(spool_file(data), agent, _since(since))
+    rows = [
+        {"agent": item.agent, "epoch": item.epoch, "first": item.low, "last": item.high,
+         "count": item.count, "reason": item.reason, "closed": _when(item.closed_ms)}
+        for item in found
+    ]  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    elif not rows:
+        typer.echo("nothing is lost")
+    else:
+        _table(rows, ("agent", "epoch", "first", "last", "count", "reason", "closed"))
 
 
 # -- deciding ------------------------------------------------------------------------------------

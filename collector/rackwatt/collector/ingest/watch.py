@@ -170,7 +170,9 @@ class AgentWatch:
         listed = {state.epoch for state in status.epochs}
         if listed:
             for epoch in self.epochs.keys() - listed:
-                through = self.epochs[epoch].sent_through
+                watch = self.epochs[epoch]
+                # What came after a gap tells of it as well as a status does.
+                through = max(watch.sent_through, watch.received.last())
                 losses += self._close(epoch, through, LossReason.EPOCH_GONE)
             # What is closed for good need not be remembered; an epoch beyond those listed may be
             # one whose first message came before the status that lists it.
