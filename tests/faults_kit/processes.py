@@ -87,10 +87,15 @@ class CollectorProcess:
             if sample.name == name and labels.items() <= sample.labels.items()
         )
 
+    async def state(self) -> Mapping[str, Any]:
+        """What the page is told; nothing while nobody answers."""
+        text = await asyncio.to_thread(self.get, "/internal/state", TOKEN)
+        found: Mapping[str, Any] = json.loads(text) if text else {}
+        return found
+
     async def agent(self, name: str) -> Mapping[str, Any]:
         """What the page is told of an agent; nothing where it is not known."""
-        text = await asyncio.to_thread(self.get, "/internal/state", TOKEN)
-        agents = json.loads(text)["agents"] if text else []
+        agents = (await self.state()).get("agents", ())
         return next((each for each in agents if each["name"] == name), {})
 
     @property
