@@ -37,7 +37,11 @@ class One:
 
 def make(settings: Mapping[str, Any], member: Member) -> One:
     name = AgentSettings(
-        site=SITE, hall=member.hall, name=member.name, sample_every=1, send_every=1
+        site=SITE,
+        hall=member.hall,
+        name=member.name,
+        sample_every=member.every,
+        send_every=member.every,
     )
     config = Config(agent=name, broker=BrokerSettings(url=settings["broker"]), source="soak")
     clock, source = SteppedClock(), SoakSource(member, settings["seed"], settings["load"])

@@ -15,6 +15,8 @@ from rackwatt.wire.lifeline import VARIABLE
 from servers.fixtures import ServerError
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
+_ROOMS: Final = ("tests", "wire", "agents", "collector", "twin")
+"""This tree's own, wherever the environment was made for."""
 _START_SECONDS: Final = 30.0
 
 
@@ -59,7 +61,7 @@ class Part:
         self._lifeline = lifeline
         self._environment = {
             **os.environ,
-            "PYTHONPATH": str(ROOT / "tests"),
+            "PYTHONPATH": os.pathsep.join(str(ROOT / room) for room in _ROOMS),
             **(environment or {}),
             VARIABLE: str(lifeline.reading),
         }

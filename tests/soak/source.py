@@ -13,7 +13,7 @@ from rackwatt.wire.inventory import InventoryItem
 from rackwatt.wire.sample import Event, Sample
 
 _SLOW: Final = 10
-"""GPU trays and probes are read each so many rounds, a few of them in each round."""
+"""Probes are read each so many rounds, some of them in each round."""
 _EVENTS: Final = 0.01
 """Of a round, how likely it is that something happened."""
 
@@ -32,7 +32,7 @@ class SteppedClock:
 
 
 class SoakSource:
-    """Reads PDUs or meters in each round, one tenth of the GPU trays and probes, and events.
+    """Reads PDUs or meters in each round, or all GPUs of a node; probes now and then, and events.
 
     Args:
         member: whose devices.
@@ -60,9 +60,9 @@ class SoakSource:
         self._round += 1
         if self._member.name == METERS:
             return self._meters()
+        if self._member.is_node:
+            return [self._gpu(gpu(self._member.name, number)) for number in range(GPUS)]
         found = [self._power(name, RACK_WATTS) for name in self._member.pdus]
-        for node in self._turn(self._member.nodes):
-            found += [self._gpu(gpu(node, number)) for number in range(GPUS)]
         found += [self._climate(name) for name in self._turn(self._member.probes)]
         if self._rng.random() < _EVENTS:
             event = Event("soak_event", "info", f"round {self._round}")

@@ -21,8 +21,8 @@ from servers.fixtures import HOST, InfluxDB, Mosquitto, free_port
 
 SHARDS: Final = 3
 """Processes of agents."""
-_PER_AGENT: Final = 2.8
-"""Messages of an agent of racks per second."""
+_PER_ROW: Final = 2.0
+"""Messages per second: power each second, probes nearly so, two GPU nodes each ten seconds."""
 _DEFAULT_AUTOSAVE: Final = 1800
 _HOST_AGENT: Final = """\
 agent:
@@ -46,7 +46,7 @@ class World:
 
     def __init__(self, folder: Path, store: str, rate: float, seed: int) -> None:
         self.folder = folder
-        self.members = places.members(max(2, round(rate / _PER_AGENT)))
+        self.members = places.members(max(2, round(rate / _PER_ROW)))
         self.discarded: list[tuple[str, Path]] = []
         """Outboxes that were replaced by a copy: agent and file."""
         self._seed = seed
@@ -178,7 +178,12 @@ class World:
             "seed": self._seed,
             "load": places.RACK_WATTS * sum(len(one.racks) for one in self.members),
             "members": [
-                {"name": one.name, "hall": one.hall, "racks": list(one.racks)}
+                {
+                    "name": one.name,
+                    "hall": one.hall,
+                    "racks": list(one.racks),
+                    "is_node": one.is_node,
+                }
                 for one in self.members[number::SHARDS]
             ],
         }
