@@ -65,8 +65,13 @@ class FakePlaces:
     halls_ids: Sequence[str] = ("hall-a", "hall-b")
     agents: dict[str, str] = field(default_factory=lambda: {"snmp-a": "hall-a", "meters": "site"})
 
+    nodes: Sequence[str] = ("node-1",)
+
     def hall_of_agent(self, agent: str) -> str | None:
         return self.agents.get(agent)
+
+    def is_node(self, name: str) -> bool:
+        return name in self.nodes
 
 
 class Inbox:

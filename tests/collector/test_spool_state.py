@@ -77,7 +77,7 @@ def test_owners_are_written_when_they_change_and_not_with_each_reading() -> None
         assert owners.claim("d", "a", float(second)) is None
     assert [note.rows for note in owners.notes()] == [[("d", "a")]]
     assert owners.notes() == []
-    assert owners.claim("d", "b", 10.0) == "a"
+    assert owners.claim("d", "b", 10.0) == "reported by 'a'"
     assert owners.forget(4.0 + OWNER_SECONDS)
     assert [note.rows for note in owners.notes()] == [[("d",)]]
 

@@ -29,7 +29,7 @@ NAME = "agent-0"
 KILLS = 50 if FULL else 5
 CONFIG = """\
 agent:
-  {{site: demo, hall: hall-a, name: agent-0, node: r1-n1, sample_every: 50ms, send_every: 50ms}}
+  {{site: demo, hall: hall-a, name: agent-0, node: machine-0, sample_every: 50ms, send_every: 50ms}}
 broker: {{url: "{url}"}}
 outbox: {{path: outbox.db}}
 source: host

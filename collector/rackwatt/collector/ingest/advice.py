@@ -51,8 +51,9 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
             "sensor. Correct the map; the value stays unknown: drop the letter."
         ),
         Reason.DEVICE_CONFLICT: (
-            "Two agents report the same device. Take it out of one of their files. If the wrong "
-            "one was first, stop it, wait ten minutes, and replay."
+            "Two agents report the same device, or one reports what only a GPU node's own agent, "
+            "named after it, may. Take it out of one file, or name the agent after its node. If "
+            "the wrong one was first, stop it, wait ten minutes, and replay."
         ),
         Reason.BAD_STATUS: (
             "A status that makes no sense. It is said anew every ten seconds: look at the agent's "

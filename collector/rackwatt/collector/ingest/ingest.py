@@ -15,6 +15,7 @@ from rackwatt.collector.ingest.clocks import Clocks, Echo
 from rackwatt.collector.ingest.complaints import Complaints
 from rackwatt.collector.ingest.counts import Counts
 from rackwatt.collector.ingest.replays import Replays
+from rackwatt.collector.ingest.rights import Rights
 from rackwatt.collector.ingest.spool import Batch, DeadLetter, Spool
 from rackwatt.collector.ingest.state import Owners
 from rackwatt.collector.ingest.watch import AgentWatch, Backfill, GapWatch, Loss
@@ -57,6 +58,9 @@ class Places(Protocol):
     def hall_of_agent(self, agent: str) -> str | None:
         """The hall that the site file gives to an agent; None when it does not name it."""
 
+    def is_node(self, name: str) -> bool:
+        """Whether the site file has such a GPU node."""
+
 
 class Ingest:
     """The collector's side of MQTT.
@@ -88,7 +92,8 @@ class Ingest:
         self._spool = spool
         self._clock = clock
         self._backfill_seconds = backfill_seconds
-        self._owners = Owners(spool.remembered.owners, clock.monotonic())
+        known = spool.remembered.owners
+        self._owners = Owners(known, clock.monotonic(), Rights(places.is_node))
         self._inventories: dict[str, str] = {}
         # What the watch holds as received is in the spool, or in the batch of the lock's holder:
         # nobody else may save the watch meanwhile, else a crash would lose that batch.
@@ -229,6 +234,7 @@ class Ingest:
             self._reject(batch, message, now, Reject(Reason.BAD_STATUS, _brief(error)))
             return
         backfill = Backfill(self._backfill_seconds, now)
+        rivals = self.watch.agent(topic.agent, topic.hall).rivals
         losses = self.watch.status(
             topic.agent,
             topic.hall,
@@ -238,6 +244,8 @@ class Ingest:
             retained=message.retain,
         )
         agent = self.watch.agent(topic.agent, topic.hall)
+        if agent.rivals > rivals:
+            _log.warning("%s: two agents call themselves so, and take turns: stop one", agent.name)
         if not message.retain:
             agent.last_seen_ms = now
             if status.state == "online":
@@ -270,9 +278,16 @@ class Ingest:
             self._reject(batch, message, now, Reject(Reason.BAD_INVENTORY, _brief(error)))
             return
         self.watch.agent(topic.agent, topic.hall)  # counts for their bound
-        if self._inventories.get(topic.agent) != inventory.version:
+        if self._inventories.get(topic.agent) == inventory.version:
+            return
+        kept, reject = self._owners.own(inventory, topic.agent, self._clock.monotonic())
+        if reject is None:
             self._inventories[topic.agent] = inventory.version
             batch.messages.append((now, message.topic, message.payload))
+            return
+        self._reject(batch, message, now, reject)
+        if kept.devices:
+            batch.messages.append((now, message.topic, kept.model_dump_json().encode()))
 
     def _take_readings(
         self,
@@ -325,10 +340,9 @@ class Ingest:
         now = self._clock.monotonic()
         refused: set[str] = set()
         for reading in decoded.readings:
-            owner = self._owners.claim(reading.device, agent, now)
-            if owner is not None:
+            if (why := self._owners.claim(reading.device, agent, now)) is not None:
                 refused.add(reading.device)
-                detail = f"{reading.device} is reported by {owner!r}"
+                detail = f"{reading.device} is {why}"
                 decoded.rejects.append(Reject(Reason.DEVICE_CONFLICT, detail))
         if not refused:
             return payload

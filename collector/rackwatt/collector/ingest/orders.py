@@ -224,6 +224,10 @@ class _Nowhere:
         del agent
         return None
 
+    def is_node(self, name: str) -> bool:
+        del name
+        return False
+
 
 def sum_of(outcome: Outcome, more: Sequence[Outcome]) -> Outcome:
     """All together."""

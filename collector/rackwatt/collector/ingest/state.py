@@ -14,7 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from rackwatt.collector.ingest.rights import Rights
 from rackwatt.collector.ingest.watch import AgentWatch, EpochWatch, Loss
+from rackwatt.wire.codec import Reason, Reject
+from rackwatt.wire.inventory import Inventory
 from rackwatt.wire.ranges import Ranges
 
 SPOOL_FILE: Final = "spool.db"
@@ -219,11 +222,23 @@ class Owners:
     Args:
         known: device and agent, as the spool remembers them.
         now: monotonic seconds.
+        rights: who may report what, whoever was first.
     """
 
-    def __init__(self, known: Iterable[tuple[str, str]] = (), now: float = 0.0) -> None:
-        self._owners = {device: (agent, now) for device, agent in known}
+    def __init__(
+        self,
+        known: Iterable[tuple[str, str]] = (),
+        now: float = 0.0,
+        rights: Rights | None = None,
+    ) -> None:
+        self._rights = rights or Rights()
+        self._owners: dict[str, tuple[str, float]] = {}
         self._changed: dict[str, str | None] = {}
+        for device, agent in known:
+            if self._rights.refusal(agent, device) is None:
+                self._owners[device] = (agent, now)
+            else:  # the site file says otherwise by now
+                self._changed[device] = None
         self._due = now + OWNER_SECONDS
 
     def __len__(self) -> int:
@@ -231,20 +246,35 @@ class Owners:
         return len(self._owners)
 
     def claim(self, device: str, agent: str, now: float) -> str | None:
-        """An agent reports a device: whose it is if it is another's, else None."""
+        """An agent reports a device, which makes it the agent's; else why not."""
         owner = self._owners.get(device)
-        if owner is None:
-            if len(self._owners) < MAX_DEVICES:
-                self._owners[device] = (agent, now)
-                self._changed[device] = agent
-            return None
-        name, seen = owner
-        if name != agent:
-            if now - seen < OWNER_SECONDS:
-                return name
+        if owner is None or owner[0] != agent:
+            why = self.refusal(device, agent, now)
+            if why is not None:
+                return why
+            if owner is None and len(self._owners) >= MAX_DEVICES:
+                return None
             self._changed[device] = agent
         self._owners[device] = (agent, now)
         return None
+
+    def refusal(self, device: str, agent: str, now: float) -> str | None:
+        """Why an agent may say nothing of a device; None: it may, and need not have reported it."""
+        name, seen = self._owners.get(device, (agent, now))
+        if name != agent and now - seen < OWNER_SECONDS:
+            return f"reported by {name!r}"
+        return self._rights.refusal(agent, device)
+
+    def own(self, inventory: Inventory, agent: str, now: float) -> tuple[Inventory, Reject | None]:
+        """What an agent says of devices: how registers count is said by who reports them."""
+        why = {item.device: self.refusal(item.device, agent, now) for item in inventory.devices}
+        refused = [f"{device} is {reason}" for device, reason in why.items() if reason is not None]
+        if not refused:
+            return inventory, None
+        kept = [item for item in inventory.devices if why[item.device] is None]
+        more = f"; and {len(refused) - 5} more" if len(refused) > 5 else ""
+        detail = "; ".join(refused[:5]) + more
+        return Inventory.of(kept, inventory.time), Reject(Reason.DEVICE_CONFLICT, detail)
 
     def forget(self, now: float) -> bool:
         """Devices that nobody reports any more belong to nobody; whether it was time to look."""

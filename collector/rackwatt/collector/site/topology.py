@@ -320,6 +320,10 @@ class Site:
             hall = self.node_racks[agent].hall
         return hall
 
+    def is_node(self, name: str) -> bool:
+        """Whether a GPU node of this name stands, stood or will stand in a rack."""
+        return name in self.node_racks
+
     def meters_at(self, time_ms: int) -> Mapping[str, Meter]:
         """Meters that hold at `time_ms`, virtual ones and the rows' PDUs included, by id."""
         return self.metering.meters_at(time_ms)
