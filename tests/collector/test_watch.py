@@ -252,6 +252,30 @@ def test_a_gap_that_no_status_told_of_is_lost_with_its_epoch_too() -> None:
     assert tell(watch, status((E2, 1, 0))) == [Loss("a", E1, 3, 5, LossReason.EPOCH_GONE)]
 
 
+def test_the_rest_of_a_queue_from_a_forgotten_epoch_makes_no_gap() -> None:
+    watch = introduced((E1, 1, 5))
+    for seq in range(1, 6):
+        agent(watch).receive(E1, seq)
+    assert tell(watch, status((E2, 1, 0))) == []
+    agent(watch).receive(E1, 6)
+    assert tell(watch, status((E2, 1, 0))) == []
+
+
+def test_two_agents_of_one_name_are_noticed_when_they_take_turns() -> None:
+    watch = introduced((E1, 1, 1))
+    tell(watch, status((E2, 1, 1), session=11))
+    assert agent(watch).rivals == 0  # it was started anew
+    tell(watch, status((E1, 1, 2), session=12))
+    assert agent(watch).rivals == 0  # or put back from a copy
+    tell(watch, status((E2, 1, 2), session=11))
+    assert agent(watch).rivals == 0  # said before
+    tell(watch, status((E2, 1, 2), session=13))
+    assert agent(watch).rivals == 1
+    tell(watch, status((E2, 1, 2), session=14))
+    assert agent(watch).rivals == 1  # its network broke
+    assert agent(watch).life == E2
+
+
 def test_an_epoch_that_is_gone_is_lost_and_then_forgotten() -> None:
     watch = introduced((E1, 1, 5), (E2, 1, 0))
     agent(watch).receive(E1, 4)

@@ -5,6 +5,8 @@ A broker's acknowledgement is no promise that the message arrived: the outbox ke
 window has passed, so that a collector can ask for it again.
 """
 
+import fcntl
+import os
 import secrets
 import sqlite3
 from collections.abc import Sequence
@@ -34,6 +36,10 @@ _MAX_EPOCHS: Final = 500
 """Half of what a status may list."""
 _MAX_REFUSED: Final = 20
 """Messages that no broker takes, kept for a person to look at; the newest."""
+
+
+class OutboxBusy(OSError):  # noqa: N818 - a state, not a fault
+    """Another agent has the file: neither would know what the other one keeps in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,8 @@ class Outbox:
     """
 
     def __init__(self, path: Path, *, keep_seconds: float, max_bytes: int, clock: Clock) -> None:
+        self._path = path
+        self._lock = -1
         self._writer = Writer(path, _SCHEMA)
         self._keep_ms = round(keep_seconds * 1000)
         self._max_bytes = max_bytes
@@ -84,8 +92,18 @@ class Outbox:
         """Open the file and begin a new epoch.
 
         Raises:
+            OutboxBusy: another agent uses it.
+            OSError: it cannot be locked.
             sqlite3.Error: the file cannot be used.
         """
+        self._lock = _locked(self._path)
+        try:
+            await self._start()
+        except BaseException:
+            self._unlock()
+            raise
+
+    async def _start(self) -> None:
         await self._writer.start()
         self._epochs = await self._writer.run(_load)
         # Milliseconds and 12 random bits: grows with each start, and two copies of one outbox
@@ -236,6 +254,12 @@ class Outbox:
             await self._writer.run(lambda db: db.executemany(query, sent))
         finally:
             await self._writer.aclose()
+            self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     @staticmethod
     def _through(state: _Epoch) -> int:
@@ -268,6 +292,21 @@ class Outbox:
             self.evicted += sum(
                 high - low + 1 for low, high in state.acknowledged.missing(state.oldest, state.last)
             )
+
+
+def _locked(path: Path) -> int:
+    """Lock `path`'s lock file; the kernel lets go of it with the process, however that ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise OutboxBusy(
+            f"{path} is in use by another agent: stop that one, or give this one an outbox "
+            "of its own"
+        ) from error
+    return lock
 
 
 def _load(db: sqlite3.Connection) -> dict[int, _Epoch]:

@@ -33,6 +33,8 @@ _KEEPALIVE_SECONDS: Final = 20
 _CONNECT_SECONDS: Final = 10.0
 _STABLE_SECONDS: Final = 10.0
 """A connection that lasted this long resets the back-off."""
+_SHORT_LIVES: Final = 3
+"""So many connections in a row that were accepted and soon ended: somebody has our name."""
 _LEAVE_SECONDS: Final = 1.0
 _MAX_UNANSWERED: Final = 500
 """Publishes that timed out on one connection, after which it is given up: the client library
@@ -161,6 +163,8 @@ class Session:
         self.pauses = 0
         """How often nothing more was read because too much waited for its batch."""
         self._unanswered = 0
+        self._accepted = False
+        self._short_lives = 0
         self._inflow: Inflow | None = None
 
     @property
@@ -189,10 +193,29 @@ class Session:
                 _log.warning(
                     "%s: broker %s:%d: %s; trying again", self._client_id, host, port, reason
                 )
-            if self._clock.monotonic() - started > _STABLE_SECONDS:
+            stable = self._clock.monotonic() - started > _STABLE_SECONDS
+            if stable:
                 self._backoff.reset()
+            self._suspect(stable=stable)
             self.reconnects += 1
             await asyncio.sleep(self._backoff.next())
+
+    def _suspect(self, *, stable: bool) -> None:
+        """Name the likely cause where the broker takes us and lets us go, again and again.
+
+        MQTT 3.1.1 does not say why a connection ends. The other one of our name takes ours over
+        as we take its: the growing back-off keeps both from doing nothing else.
+        """
+        if not stable and self._accepted:
+            self._short_lives += 1
+        else:
+            self._short_lives = 0
+        if self._short_lives and self._short_lives % _SHORT_LIVES == 0:
+            _log.warning(
+                "%s: the broker accepted and soon ended the last %d connections: "
+                "does another client call itself %s?",
+                self._client_id, self._short_lives, self._client_id,
+            )  # fmt: skip
 
     async def _end(self, connection: asyncio.Task[None]) -> None:
         """End a connection, however hard the library clings to it.
@@ -214,9 +237,11 @@ class Session:
         client = self._new_client()
         inflow = self._inflow = Inflow(client, self.number, on_pause=self._paused)
         self._unanswered = 0
+        self._accepted = False
         try:
             async with client:
                 self._entered.set()
+                self._accepted = True
                 await self._subscribe(client)
                 self._client = client
                 self.connected.set()

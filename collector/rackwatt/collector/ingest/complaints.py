@@ -4,6 +4,8 @@
 import logging
 from typing import Final
 
+from pydantic import ValidationError
+
 from rackwatt.wire.clock import Clock
 from rackwatt.wire.codec import Reason
 
@@ -38,3 +40,10 @@ class Complaints:
             _log.warning("%s: rejected, %s: %s", topic[:200], reason, detail)
         elif count == LINES:
             _log.warning("%s: more of them are counted, not shown, for %.0f s", reason, SECONDS)
+
+
+def brief(error: ValidationError) -> str:
+    """What is wrong, in short; a large message may have half a million faults."""
+    if error.error_count() > 100:
+        return f"{error.error_count()} faults in {error.title}"
+    return str(error).replace("\n", " ")[:300]

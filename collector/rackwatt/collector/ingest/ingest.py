@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from rackwatt.collector.ingest.appending import append
 from rackwatt.collector.ingest.clocks import Clocks, Echo
-from rackwatt.collector.ingest.complaints import Complaints
+from rackwatt.collector.ingest.complaints import Complaints, brief
 from rackwatt.collector.ingest.counts import Counts
 from rackwatt.collector.ingest.replays import Replays
 from rackwatt.collector.ingest.rights import Rights
@@ -231,7 +231,7 @@ class Ingest:
         try:
             status = Status.model_validate_json(message.payload)
         except ValidationError as error:
-            self._reject(batch, message, now, Reject(Reason.BAD_STATUS, _brief(error)))
+            self._reject(batch, message, now, Reject(Reason.BAD_STATUS, brief(error)))
             return
         backfill = Backfill(self._backfill_seconds, now)
         rivals = self.watch.agent(topic.agent, topic.hall).rivals
@@ -275,7 +275,7 @@ class Ingest:
         try:
             inventory = Inventory.model_validate_json(message.payload)
         except ValidationError as error:
-            self._reject(batch, message, now, Reject(Reason.BAD_INVENTORY, _brief(error)))
+            self._reject(batch, message, now, Reject(Reason.BAD_INVENTORY, brief(error)))
             return
         self.watch.agent(topic.agent, topic.hall)  # counts for their bound
         if self._inventories.get(topic.agent) == inventory.version:
@@ -394,10 +394,3 @@ class Ingest:
             if payload is not None:
                 with contextlib.suppress(NotConnected):
                     await self.session.publish(self._own, payload)
-
-
-def _brief(error: ValidationError) -> str:
-    """What is wrong, in short; a large message may have half a million faults."""
-    if error.error_count() > 100:
-        return f"{error.error_count()} faults in {error.title}"
-    return str(error).replace("\n", " ")[:300]

@@ -112,6 +112,8 @@ class AgentWatch:
     """The newest epoch that a status listed: grows with each start of the agent."""
     overruled: tuple[int, int, float] = (0, -1, 0.0)
     """A life and session that are not the newest, and since when the agent speaks of them."""
+    rivals: int = 0
+    """How often two that call themselves so were seen to take turns."""
     last_seen_ms: int = 0
     clock_offset_seconds: float | None = None
     unreadable: int = 0
@@ -171,9 +173,11 @@ class AgentWatch:
         if listed:
             for epoch in self.epochs.keys() - listed:
                 watch = self.epochs[epoch]
-                # What came after a gap tells of it as well as a status does.
-                through = max(watch.sent_through, watch.received.last())
-                losses += self._close(epoch, through, LossReason.EPOCH_GONE)
+                if watch.sent_through:
+                    # What came after a gap tells of it as well as a status does. But an epoch
+                    # that no status told of was forgotten, and this is the rest of a queue.
+                    through = max(watch.sent_through, watch.received.last())
+                    losses += self._close(epoch, through, LossReason.EPOCH_GONE)
             # What is closed for good need not be remembered; an epoch beyond those listed may be
             # one whose first message came before the status that lists it.
             for epoch in [number for number in self.epochs if number < min(listed)]:
@@ -270,6 +274,14 @@ class GapWatch:
             speaks = status.state == "online" and not retained
             if not speaks or not agent.insists(life, status.session, now):
                 return []
+        elif (
+            life == agent.life
+            and status.session > agent.session
+            and agent.overruled[0] not in (0, life)
+        ):
+            # Another life spoke, and this one has connected again since: both of them live.
+            agent.rivals += 1
+            agent.overruled = (0, -1, 0.0)
         ended = (life, status.session) == (agent.life, agent.session) and not agent.online
         agent.life, agent.session = life, status.session
         agent.online = status.state == "online" and not ended
