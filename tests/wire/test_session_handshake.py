@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+import socket
 
 import pytest
 from doubles import Inbox, Running, session, until
@@ -36,3 +37,19 @@ async def test_a_connection_that_breaks_half_made_is_not_waited_for(
     told = [each for each in caplog.records if each.levelno >= logging.WARNING]
     assert len(told) >= 4
     assert "the broker ended the connection" in told[0].getMessage()
+
+
+async def test_a_socket_that_closed_before_its_turn_is_not_watched() -> None:
+    """Else a traceback is logged, or the number is another connection's by then."""
+    complaints: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    paho = session("mqtt://127.0.0.1:1", "taker", Inbox(), TOPIC)._new_client()._client
+    ours, theirs = socket.socketpair()
+    with theirs:
+        assert paho.on_socket_register_write is not None
+        paho.on_socket_register_write(paho, None, ours)
+        ours.close()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert not complaints

@@ -160,5 +160,30 @@ def end_early(client: aiomqtt.Client) -> None:
     client._client.on_disconnect = ended  # noqa: SLF001
 
 
+def write_when_open(client: aiomqtt.Client) -> None:
+    """Watch a socket for writing only while it is open: it may close before its turn comes.
+
+    The library watches its number all the same, which is then nobody's, or another connection's.
+    Call it before the client connects, on the event loop.
+    """
+    paho, loop = client._client, asyncio.get_running_loop()  # noqa: SLF001
+
+    def write() -> None:
+        try:
+            paho.loop_write()
+        except Exception as error:  # noqa: BLE001 - the connection is of no use
+            end(client, error)
+
+    def watch(sock: Any) -> None:
+        if sock.fileno() >= 0:
+            loop.add_writer(sock.fileno(), write)
+
+    def register(paho: mqtt.Client, userdata: Any, sock: Any) -> None:
+        del paho, userdata
+        loop.call_soon_threadsafe(watch, sock)  # the library connects in a thread
+
+    paho.on_socket_register_write = register
+
+
 def _size(message: Received) -> int:
     return len(message.payload) + len(message.topic) + _OVERHEAD

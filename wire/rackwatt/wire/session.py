@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from rackwatt.wire.backoff import Backoff
 from rackwatt.wire.clock import SYSTEM_CLOCK, Clock
-from rackwatt.wire.inflow import Inflow, Received, end, end_early
+from rackwatt.wire.inflow import Inflow, Received, end, end_early, write_when_open
 
 __all__ = ["BrokerSettings", "NotConnected", "Received", "Session", "Will"]
 
@@ -294,6 +294,7 @@ class Session:
         # No public option in aiomqtt 2.5; must be set before connecting. A test guards it.
         client._client.manual_ack_set(True)  # noqa: SLF001
         end_early(client)
+        write_when_open(client)
         return client
 
     async def _greet(self, greet: ConnectHandler) -> None:
