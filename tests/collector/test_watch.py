@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rackwatt.collector.ingest.watch import (
+    GONE_EPOCHS,
     GRACE_SECONDS,
+    RIVAL_SECONDS,
     AgentWatch,
     Backfill,
     EpochWatch,
@@ -284,8 +286,22 @@ def test_an_epoch_that_is_gone_is_lost_and_then_forgotten() -> None:
         Loss("a", E1, 1, 3, LossReason.EPOCH_GONE),
         Loss("a", E1, 5, 5, LossReason.EPOCH_GONE),
     ]
-    assert set(agent(watch).epochs) == {E2}
+    assert not agent(watch).receive(E1, 4)  # still known, should it come again
+    lives = [E3 + life for life in range(GONE_EPOCHS)]
+    for life in lives:
+        tell(watch, status((life, 1, 0), session=life))
+    assert set(agent(watch).epochs) == {E2, *lives}
     assert agent(watch).lost() == 4
+
+
+def test_what_one_of_two_agents_does_not_list_is_not_given_up() -> None:
+    watch = introduced((E1, 1, 9))
+    agent(watch).receive(E1, 4)
+    agent(watch).rivals_at = 100.0
+    gone = status((E2, 1, 0))
+    assert tell(watch, gone, now=100.0 + RIVAL_SECONDS - 1) == []
+    assert tell(watch, status((E1, 1, 9)), now=100.0 + RIVAL_SECONDS) == []
+    assert [loss.count for loss in tell(watch, gone, now=100.0 + RIVAL_SECONDS)] == [3, 5]
 
 
 def test_an_epoch_whose_messages_come_before_its_status_is_not_forgotten() -> None:
@@ -307,7 +323,7 @@ def test_the_watch_of_an_agent_that_restarts_for_years_stays_small() -> None:
     for life in range(500):
         base = E1 + life
         tell(watch, status((base, 1, 3), (base + 1, 1, 1), session=life + 2))
-    assert len(agent(watch).epochs) == 2
+    assert len(agent(watch).epochs) == 2 + GONE_EPOCHS
 
 
 # -- laws -------------------------------------------------------------------------------------

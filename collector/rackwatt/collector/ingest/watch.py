@@ -21,6 +21,10 @@ GRACE_SECONDS: Final = 30.0
 """A message that was sent this long ago and is not here is missing."""
 MAX_EPOCHS: Final = 1000
 """Of an agent: as many as a status lists, twice what an outbox keeps."""
+GONE_EPOCHS: Final = 4
+"""Of an agent: that it no longer lists; what comes of them late, or again, is known."""
+RIVAL_SECONDS: Final = 600.0
+"""So long after two of one name took turns, what one of them does not list is not given up."""
 MAX_RUNS: Final = 1000
 """Of an epoch: a message that would open one more gap is refused, those that fill gaps are not."""
 
@@ -114,6 +118,8 @@ class AgentWatch:
     """A life and session that are not the newest, and since when the agent speaks of them."""
     rivals: int = 0
     """How often two that call themselves so were seen to take turns."""
+    rivals_at: float = -math.inf
+    """When last, in monotonic seconds."""
     last_seen_ms: int = 0
     clock_offset_seconds: float | None = None
     unreadable: int = 0
@@ -171,20 +177,27 @@ class AgentWatch:
             losses += self._close(state.epoch, state.oldest - 1, LossReason.EVICTED)
         listed = {state.epoch for state in status.epochs}
         if listed:
-            for epoch in self.epochs.keys() - listed:
-                watch = self.epochs[epoch]
-                if watch.sent_through:
-                    # What came after a gap tells of it as well as a status does. But an epoch
-                    # that no status told of was forgotten, and this is the rest of a queue.
-                    through = max(watch.sent_through, watch.received.last())
-                    losses += self._close(epoch, through, LossReason.EPOCH_GONE)
-            # What is closed for good need not be remembered; an epoch beyond those listed may be
-            # one whose first message came before the status that lists it.
-            for epoch in [number for number in self.epochs if number < min(listed)]:
+            if now - self.rivals_at >= RIVAL_SECONDS:
+                losses += self._give_up(self.epochs.keys() - listed)
+            # An epoch beyond those listed may be one whose first message came before the status.
+            gone = sorted(number for number in self.epochs if number < min(listed))
+            for epoch in gone[:-GONE_EPOCHS]:
                 self.forgotten_lost += self.epochs.pop(epoch).lost.count()
             unlisted = sorted(self.epochs.keys() - listed)
             for epoch in unlisted[: max(0, len(self.epochs) - MAX_EPOCHS)]:
                 self.forgotten_lost += self.epochs.pop(epoch).lost.count()
+        return losses
+
+    def _give_up(self, gone: Iterable[int]) -> list[Loss]:
+        """Close what is open of epochs that the agent no longer has."""
+        losses: list[Loss] = []
+        for epoch in gone:
+            watch = self.epochs[epoch]
+            if watch.sent_through:
+                # What came after a gap tells of it as well as a status does. But an epoch that no
+                # status told of was forgotten, and this is the rest of a queue.
+                through = max(watch.sent_through, watch.received.last())
+                losses += self._close(epoch, through, LossReason.EPOCH_GONE)
         return losses
 
     def _close(self, epoch: int, through: int, reason: LossReason) -> list[Loss]:
@@ -281,6 +294,7 @@ class GapWatch:
         ):
             # Another life spoke, and this one has connected again since: both of them live.
             agent.rivals += 1
+            agent.rivals_at = now
             agent.overruled = (0, -1, 0.0)
         ended = (life, status.session) == (agent.life, agent.session) and not agent.online
         agent.life, agent.session = life, status.session
