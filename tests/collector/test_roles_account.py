@@ -113,6 +113,36 @@ async def test_a_crash_before_booking_loses_nothing(
         await until(lambda: house.count() == 7 * VALUES)
 
 
+async def test_a_full_disk_is_waited_for_and_the_page_stays(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    kit, url = await house.collector()
+    await kit.put(*minutes(1))
+    accountant = house.accountant(url)
+
+    async def limit(pages: int) -> None:
+        """Let the file grow by so many pages and no more."""
+
+        def work() -> None:
+            db = accountant._keeper._ledger._db
+            (count,) = db.execute("PRAGMA page_count").fetchone()
+            db.execute(f"PRAGMA max_page_count = {count + pages}")
+
+        await accountant._keeper.call(work)
+
+    async with Running(accountant.run()):
+        await until(lambda: kit.spool.cursor(ACCOUNTANT) == 7)
+        await limit(0)
+        await kit.put(*minutes(90, START_MS - 60_000)[:-1])
+        await until(lambda: "ledger: database or disk is full; nothing" in caplog.text)
+        assert kit.spool.cursor(ACCOUNTANT) == 7, "what is not booked is not passed"
+        assert (await house.get("/healthz")).status_code == 200
+        assert (await house.get("/api/frame")).status_code == 200
+        await limit(10_000)
+        await until(lambda: kit.spool.cursor(ACCOUNTANT) == 7 + 540, 30)
+    assert house.count() == (7 + 540) * VALUES
+
+
 async def test_several_collectors_have_a_cursor_each(house: House) -> None:
     first, one = await house.collector("a")
     second, two = await house.collector("b")

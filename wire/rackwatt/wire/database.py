@@ -6,9 +6,13 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 T = TypeVar("T")
+
+_PASSING: Final = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN}
+)
 
 
 def connect(path: Path, *, read_only: bool = False, durable: bool = True) -> sqlite3.Connection:
@@ -42,6 +46,11 @@ def connect(path: Path, *, read_only: bool = False, durable: bool = True) -> sql
 def is_full(error: sqlite3.Error) -> bool:
     """Whether it says that the disk, or what the file may take of it, is full."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
+def may_pass(error: sqlite3.Error) -> bool:
+    """Whether it may work again without anybody here: no room, a disk that fails, a lock."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
 
 
 class Writer:

@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ from rackwatt.collector.ledger.months import Gap
 from rackwatt.collector.live.frame import LedgerView
 from rackwatt.collector.roles.sorting import Batch
 from rackwatt.collector.site import Site
+from rackwatt.wire.backoff import Backoff
 from rackwatt.wire.clock import Clock
+from rackwatt.wire.database import may_pass
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -75,6 +78,25 @@ class Keeper:
         """Do something in the ledger's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
+    async def _write(self, work: Callable[[], T]) -> T:
+        """Do something that writes, again and again while the disk does not take it.
+
+        Each transaction is all or nothing, and doing it twice books once: so the page and the
+        figures need not go away with the disk's last byte.
+
+        Raises:
+            sqlite3.Error: the ledger is damaged, or something else that does not pass.
+        """
+        backoff = Backoff(first=0.5, cap=5.0)
+        while True:
+            try:
+                return await self.call(work)
+            except sqlite3.OperationalError as error:
+                if not may_pass(error):
+                    raise
+                _log.error("ledger: %s; nothing is booked meanwhile", error)
+            await asyncio.sleep(backoff.next())
+
     async def open(self) -> None:
         """Open the ledger.
 
@@ -116,7 +138,7 @@ class Keeper:
 
     async def save(self, name: str, number: int) -> None:
         """Keep another reader's cursor."""
-        await self.call(lambda: self._ledger.apply((), number, name))
+        await self._write(lambda: self._ledger.apply((), number, name))
 
     async def rows(self, start_ms: int, end_ms: int) -> list[LedgerRow]:
         """The intervals of a half-open span."""
@@ -132,7 +154,7 @@ class Keeper:
             self._held_more |= any(record.held for record in batch.inputs)
             self._held_more |= any(not record.counts for record in batch.counters)
 
-        await self.call(work)
+        await self._write(work)
 
     async def settled(self) -> Settled:
         """What the ledger has closed."""
@@ -172,7 +194,7 @@ class Keeper:
             self._held_more = False
             return self._settled() if news else None
 
-        return await self.call(work)
+        return await self._write(work)
 
     def _anchor(self, now_ms: int) -> None:
         """Once a UTC day, note where the chain ends, to be kept elsewhere."""
