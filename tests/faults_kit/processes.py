@@ -117,16 +117,15 @@ class CollectorProcess:
 
     async def settle(self, outboxes: Mapping[str, Path], seconds: float) -> None:
         """Wait until all that outboxes hold is received, or closed as lost, and stored."""
-        held, left = held_by(outboxes), Behind(1, 0, 0)
-
-        def look() -> Behind:
-            return behind(self.spool, held, last_id(self.spool))
-
+        held, through = held_by(outboxes), 0
+        left = Behind(1, 0, 0)
         try:
             async with asyncio.timeout(seconds):
-                while left.messages or left.store:
+                while left.messages or left.store or not through:
+                    if not left.messages and not through:
+                        through = await asyncio.to_thread(last_id, self.spool)
                     await asyncio.sleep(0.05)
-                    left = await asyncio.to_thread(look)
+                    left = await asyncio.to_thread(behind, self.spool, held, through)
         except TimeoutError:
             raise AssertionError(f"after {seconds:.0f} s: {left}\n{self.part.tail()}") from None
 
