@@ -17,6 +17,7 @@ from rackwatt.wire.readings import KINDS
 from rackwatt.wire.topics import INVENTORY, REPLAY, STATUS
 
 _SPOKEN: Final = (*KINDS, STATUS, INVENTORY)
+_LOGGED: Final = ("error", "warning", "notice", "information", "subscribe")
 
 
 def acl(site: str, collectors: Sequence[str]) -> str:
@@ -45,13 +46,18 @@ def acl(site: str, collectors: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def configuration(folder: Path, port: int, address: str) -> str:
+STATE: Final = Path("/var/lib/mosquitto")
+"""Where Mosquitto's packages have it keep sessions and messages."""
+
+
+def configuration(folder: Path, port: int, address: str, state: Path = STATE) -> str:
     """Return a Mosquitto configuration: TLS with client certificates, finite queues, durable.
 
     Args:
         folder: Where the broker finds its folder; the authority's key is not in it.
         port: To listen on.
         address: To listen on.
+        state: Where it keeps sessions and messages; without it, wherever it was started from.
     """
     return "\n".join(
         [
@@ -77,7 +83,15 @@ def configuration(folder: Path, port: int, address: str) -> str:
             f"message_size_limit {MAX_PAYLOAD_BYTES}",
             "persistent_client_expiration 2d",
             "persistence true",
+            f"persistence_location {state}/",
             "autosave_interval 5",
+            "",
+            "# Who was refused. Which topic was denied to whom is said with 'log_type debug' only,",
+            "# beside a line for every message: for a look, not for good.",
+            "log_dest stderr",
+            *(f"log_type {kind}" for kind in _LOGGED),
+            "connection_messages true",
+            "log_timestamp_format %Y-%m-%dT%H:%M:%S",
             "",
         ]
     )

@@ -12,7 +12,7 @@ import typer
 
 from rackwatt.collector.helptext import NARROW, more
 from rackwatt.collector.pki.authority import LEAF_DAYS, MAX_NAME_LETTERS
-from rackwatt.collector.pki.broker import acl, configuration
+from rackwatt.collector.pki.broker import STATE, acl, configuration
 from rackwatt.collector.pki.folder import ACL, Folder, PkiError, write
 from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.topics import check_name
@@ -137,6 +137,10 @@ def broker_command(
             "--installed", metavar="DIR", help="Where the broker will find the folder it is given."
         ),
     ] = None,
+    state: Annotated[
+        Path,
+        typer.Option("--data", metavar="DIR", help="Where the broker keeps sessions, messages."),
+    ] = STATE,
     folder: Dir = Path("pki"),
     days: Days = LEAF_DAYS,
 ) -> None:
@@ -160,7 +164,7 @@ def broker_command(
             rules, file = certificate.with_name(ACL), certificate.with_name("mosquitto.conf")
             write(rules, acl(site, names).encode())
             place = installed or certificate.parent.resolve()
-            write(file, configuration(place, port, address).encode())
+            write(file, configuration(place, port, address, state).encode())
         for label, path in (
             ("certificate", certificate),
             ("its key", key),
