@@ -27,8 +27,8 @@ Fault = Callable[[World, random.Random, float], Awaitable[str]]
 """Takes the world, chance, and how long it lasts in s; returns what was done."""
 
 _STEP_MS: Final = 3_600_000
-_ROOM: Final = 256_000
-"""Bytes that a file may still grow while the disk counts as full."""
+_ROOM: Final = (4_000, 64_000, 256_000)
+"""Bytes by which files may be larger than the log while the disk counts as full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ async def freeze(world: World, rng: random.Random, seconds: float) -> str:
 async def full_disk(world: World, rng: random.Random, seconds: float) -> str:
     """No file may grow: that is told by another error than a full disk's, and needs no rights."""
     part = rng.choice([world.collector, world.accountant, *world.shards])
-    part.narrow(part.log.stat().st_size + _ROOM)
+    part.narrow(part.log.stat().st_size + rng.choice(_ROOM))
     try:
         await asyncio.sleep(seconds)
     finally:

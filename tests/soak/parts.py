@@ -140,6 +140,8 @@ class Part:
 
     def narrow(self, size: int | None) -> None:
         """Let no file of its grow beyond `size` bytes, as a full disk would not; None: any size."""
+        if self.died():
+            return
         _, hard = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)
         soft = hard if size is None else size
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (soft, hard))

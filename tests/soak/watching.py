@@ -14,6 +14,8 @@ from soak.world import World
 
 _PATIENCE_SECONDS = 240.0
 """What is not back after this has not recovered."""
+_CACHE_MB = 2.0
+"""SQLite's, of each outbox."""
 _COUNTERS = (
     "rackwatt_messages_recovered_total",
     "rackwatt_messages_duplicate_total",
@@ -32,11 +34,13 @@ class Memory:
     """Median of the last third."""
     most: float
     samples: int
+    allowed: float
+    """What the last third may have at most."""
 
     @property
     def flat(self) -> bool:
         """Whether the last third needs about as much as the first."""
-        return self.last <= self.first * 1.5 + 40.0
+        return self.last <= self.allowed
 
 
 @dataclass
@@ -51,6 +55,8 @@ class Seen:
     counted: Counter[str] = field(default_factory=Counter)
     answers: int = 0
     """How often the collector told its metrics."""
+    caches: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """MB that the page caches of a process fill in time, and no more."""
     _last: dict[str, float] = field(default_factory=dict)
 
     def memories(self) -> dict[str, Memory]:
@@ -58,7 +64,8 @@ class Seen:
         for name, values in self.memory.items():
             third = max(1, len(values) // 3)
             first, last = statistics.median(values[:third]), statistics.median(values[-third:])
-            found[name] = Memory(first, last, max(values), len(values))
+            allowed = first * 1.5 + 40.0 + self.caches[name]
+            found[name] = Memory(first, last, max(values), len(values), allowed)
         return found
 
     def take(self, metrics: dict[str, float]) -> None:
@@ -84,6 +91,8 @@ class Seen:
 
 async def look(world: World, seen: Seen, every: float) -> None:
     """Until cancelled."""
+    for part in world.shards:
+        seen.caches[part.name] = _CACHE_MB * len(world.members) / len(world.shards)
     while True:
         pids = {part.name: part for part in world.parts}
         for name, part in pids.items():
