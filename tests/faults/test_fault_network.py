@@ -173,8 +173,9 @@ async def test_what_a_broker_forgot_is_asked_for_without_a_storm(
         async with chain(mosquitto.url, tmp_path, embedded(tmp_path)) as made:
             await made.settle(senders, 60)
             sent = await made.check(senders)
+            await until(lambda: senders.replayed >= AGENTS * count)  # counted once acknowledged
             # In operation 20 s pass before an agent is asked again, here half a second.
-            assert AGENTS * count <= senders.replayed <= AGENTS * count * 2
+            assert senders.replayed <= AGENTS * count * 2
             assert made.requests <= AGENTS * (3 + count // 300)
             line.note(
                 "a broker that acknowledged and forgot",
