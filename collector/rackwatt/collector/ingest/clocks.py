@@ -77,6 +77,8 @@ class Clocks:
     def __init__(self, known: Iterable[tuple[str, AgentClock]] = ()) -> None:
         self._agents = dict(known)
         self._changed: set[str] = set()
+        self.version = 0
+        """Grows with each change of who is to be believed."""
 
     def told(
         self, agent: str, epochs: Sequence[EpochState], offset: float, behind: float
@@ -113,6 +115,7 @@ class Clocks:
                 if is_off(worst):
                     at.add(at.through + 1, state.last, worst)
                 at.through = state.last
+        self.version += is_off(offset) or is_off(before)
         self._agents[agent] = AgentClock(offset, now)
         self._changed.add(agent)
         return offset

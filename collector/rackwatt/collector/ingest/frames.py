@@ -12,6 +12,8 @@ from typing import Final
 from rackwatt.collector.ingest.spool import Record
 
 MEDIA_TYPE: Final = "application/vnd.rackwatt.spool"
+CLOCKS: Final = "Rackwatt-Clocks"
+"""The header with the collector's `clocks`, as its state has it."""
 _HEADER: Final = struct.Struct(">QQHI")
 
 

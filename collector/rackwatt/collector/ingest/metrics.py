@@ -246,6 +246,11 @@ class CollectorState:
         counts = (0, 0) if rollups is None else (rollups.written, rollups.pending)
         return [ROLLUPS.of(counts[0]), ROLLUPS_PENDING.of(counts[1])]
 
+    @property
+    def clocks(self) -> str:
+        """Changes whenever an agent's clock goes wrong, is still wrong, or is right again."""
+        return f"{self._spool.generation}.{self._ingest.clocks.version}"
+
     def summary(self) -> dict[str, Any]:
         """What the page shows of a collector, as JSON."""
         counts = self._ingest.counts
@@ -290,6 +295,7 @@ class CollectorState:
                 if agent.clock_offset_seconds is not None
             },
             "clock_epochs": self._ingest.clocks.doubtful(),
+            "clocks": self.clocks,
             "watch": watch_rows(watched),
         }
 

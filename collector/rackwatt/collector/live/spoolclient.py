@@ -26,6 +26,8 @@ class CollectorClient:
         self.url = url.rstrip("/")
         self._headers = {"authorization": f"Bearer {token}"}
         self._client = client
+        self.clocks = ""
+        """Another one than in a state: that one is too old to book what was read last."""
 
     async def _get(self, path: str, timeout: float) -> httpx.Response:
         try:
@@ -66,6 +68,7 @@ class CollectorClient:
             CollectorUnavailable: no answer, half of one, or it is another spool by now.
         """
         response = await self._get(f"/internal/spool?spool={identity}&after={after}", 20.0)
+        self.clocks = response.headers.get(frames.CLOCKS, "")
         try:
             return list(frames.unpack(response.content))
         except ValueError as error:

@@ -211,7 +211,9 @@ class Door:
         records = await self._spool.read(after, min(limit, SPOOL_READ_MESSAGES))
         if records:
             self._spool.gave(records[-1].id)
-        return Response(frames.pack(records), media_type=frames.MEDIA_TYPE)
+        # Whose clock was off when these came must be known before they are booked.
+        headers = {frames.CLOCKS: self._state.clocks}
+        return Response(frames.pack(records), media_type=frames.MEDIA_TYPE, headers=headers)
 
     async def _wait(self, after: int) -> None:
         """Wait for a message, for the end of the long poll, or for the end of the process."""

@@ -95,6 +95,8 @@ class Following:
                     self._read[client.url] = records[-1].received_ms if behind else None
                     backoff.reset()
                     if records:
+                        if client.clocks != self.views.get(client.url, {}).get("clocks", ""):
+                            self._see(client.url, await client.state())
                         after = records[-1].id
                         await take(records, name)
                     await asyncio.sleep(_POLL_PAUSE_SECONDS)
