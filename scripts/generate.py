@@ -9,6 +9,7 @@ from pathlib import Path
 import rackwatt.agents.metrics
 import rackwatt.collector.ingest.metrics
 import rackwatt.collector.live.metrics
+import rackwatt.collector.refusals
 import rackwatt.collector.roles.metrics
 from rackwatt.wire import schema
 from rackwatt.wire.metrics import MetricSpec
@@ -49,6 +50,10 @@ changelog. A share or ratio that is unknown is absent, never 0. Units: see the n
 ## Delivery (each collector)
 
 {_table(rackwatt.collector.ingest.metrics.CATALOGUE)}
+
+## HTTP (collector and accountant; with `--with-collector-metrics` the sum of both)
+
+{_table(rackwatt.collector.refusals.CATALOGUE)}
 
 ## At the edge (each agent, where `metrics.listen` is set)
 

@@ -11,8 +11,6 @@ import binascii
 import hmac
 import ipaddress
 import logging
-import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,13 +20,14 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from rackwatt.collector.refusals import Reason, Refusals, client_of
+
 _log = logging.getLogger(__name__)
 
 METHODS: Final = ("GET", "HEAD")
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 """Probes of an orchestrator: they say `ok` or why not, and hold no figures."""
 MIN_TOKEN_LETTERS: Final = 16
-_LOG_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +87,23 @@ class Guard:
         app: what is guarded.
         access: who may read.
         host: the address that is listened on.
+        refusals: where what is refused is counted.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, host: str) -> None:
+    def __init__(
+        self, app: ASGIApp, access: Access, host: str, refusals: Refusals | None = None
+    ) -> None:
         self._app = app
+        self._refusals = refusals or Refusals()
         self._tokens = [token.encode() for token in access.tokens]
         self._names: frozenset[str] | None = None
         if access.names or is_loopback(host):
             self._names = frozenset({"localhost", *(name.lower() for name in access.names)})
-        self._refusals: Counter[str] = Counter()
-        self._silent_until: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "http":
+            self._refusals.into(scope)
             answer = self._refusal(scope) or self._app
             await answer(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -112,14 +114,16 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         if scope["method"] not in METHODS:
-            return self._refuse(scope, 405, "only GET and HEAD", {"Allow": ", ".join(METHODS)})
+            return self._refuse(
+                scope, "method", 405, "only GET and HEAD", {"Allow": ", ".join(METHODS)}
+            )
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-            return self._refuse(scope, 413, "no body")
+            return self._refuse(scope, "too_large", 413, "no body")
         if not self._is_ours(headers.get("host", "")):
-            return self._refuse(scope, 421, "this name is not known here: see --web-name")
+            return self._refuse(scope, "host", 421, "this name is not known here: see --web-name")
         if self._tokens and scope["path"] not in OPEN_PATHS and not self._shows_token(headers):
             ask = 'Basic realm="Rackwatt", charset="UTF-8"'
-            return self._refuse(scope, 401, "show the token", {"WWW-Authenticate": ask})
+            return self._refuse(scope, "token", 401, "show the token", {"WWW-Authenticate": ask})
         return None
 
     def _is_ours(self, given: str) -> bool:
@@ -139,18 +143,17 @@ class Guard:
         return len(shown) == 1 and any(fits)
 
     def _refuse(
-        self, scope: Scope, status: int, reason: str, headers: dict[str, str] | None = None
+        self,
+        scope: Scope,
+        reason: Reason,
+        status: int,
+        text: str,
+        headers: dict[str, str] | None = None,
     ) -> Response:
-        """Answer, and log: the first of its kind, then a count once a minute."""
-        self._refusals[reason] += 1
-        now = time.monotonic()
-        if now >= self._silent_until.get(reason, now):
-            self._silent_until[reason] = now + _LOG_SECONDS
-            count = self._refusals.pop(reason)
-            client = (scope.get("client") or ("?",))[0]
-            _log.warning("HTTP from %s refused, %d: %s (%d)", client, status, reason, count)
+        """Answer, count and log."""
+        self._refusals.note(reason, client_of(scope), f"{status}: {text}")
         more = {"Connection": "close", "Cache-Control": "no-store", **(headers or {})}
-        return PlainTextResponse(f"{reason}\n", status_code=status, headers=more)
+        return PlainTextResponse(f"{text}\n", status_code=status, headers=more)
 
 
 def shown_token(authorization: str) -> bytes:

@@ -3,12 +3,14 @@
 
 import asyncio
 import socket
+import sys
 from typing import Final
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rackwatt.collector.headers import SECURITY_HEADERS
+from rackwatt.collector.refusals import Reason, Refusals
 
 MAX_CONNECTIONS: Final = 1500
 """1,000 event streams, and room for everybody else; one more is closed at once."""
@@ -23,13 +25,15 @@ UNREAD_SECONDS: Final = 30.0
 class Connection(H11Protocol):
     """HTTP/1.1 for one client."""
 
+    refusals = Refusals()
+    """Where what is refused is counted; a listener has a class of its own, see `counting`."""
     _overdue: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there."""
         super().connection_made(transport)
         if len(self.connections) > MAX_CONNECTIONS:
-            transport.abort()
+            self._refuse("connections", f"cut: more than {MAX_CONNECTIONS} connections")
             return
         self._watch()
 
@@ -57,10 +61,28 @@ class Connection(H11Protocol):
                 self._overdue.cancel()
                 self._overdue = None
         elif self._overdue is None:
-            self._overdue = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+            self._overdue = self.loop.call_later(HEADER_SECONDS, self._too_late)
+
+    def _too_late(self) -> None:
+        if self.conn.trailing_data[0]:
+            self._refuse("timeout", f"cut: no whole request within {HEADER_SECONDS:.0f} s")
+        else:
+            self.transport.abort()  # a browser's spare connection
+
+    def _refuse(self, reason: Reason, what: str) -> None:
+        self._note(reason, what)
+        self.transport.abort()
+
+    def _note(self, reason: Reason, what: str) -> None:
+        self.refusals.note(reason, self.client[0] if self.client else "?", what)
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP is told so, once, with the headers of every answer."""
+        cause = sys.exc_info()[1]
+        if getattr(cause, "error_status_hint", 400) == 431:
+            self._note("too_large", f"400: headers of more than {HEADER_BYTES} bytes")
+        else:
+            self._note("malformed", "400: this is no HTTP")
         headers = [
             ("content-type", "text/plain; charset=utf-8"),
             ("connection", "close"),
@@ -73,6 +95,11 @@ class Connection(H11Protocol):
         ):
             self.transport.write(self.conn.send(event))
         self.transport.close()
+
+
+def counting(refusals: Refusals) -> type[Connection]:
+    """Connections of one listener."""
+    return type("CountedConnection", (Connection,), {"refusals": refusals})
 
 
 def forget_the_deaf(listener: socket.socket) -> None:

@@ -15,8 +15,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 
 from rackwatt.collector.access import Access, Guard, warn_of_exposure
-from rackwatt.collector.connections import HEADER_BYTES, Connection, forget_the_deaf
+from rackwatt.collector.connections import HEADER_BYTES, counting, forget_the_deaf
 from rackwatt.collector.headers import SecurityHeaders
+from rackwatt.collector.refusals import Refusals
 from rackwatt.wire.lifeline import parent_gone, supervised
 
 _log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ async def serve_http(
     port: int,
     on_stop: Callable[[], None] = lambda: None,
     access: Access | None = None,
+    refusals: Refusals | None = None,
 ) -> None:
     """Serve `app` until cancelled; what is still open a second later is cut.
 
@@ -90,17 +92,18 @@ async def serve_http(
         port: port to listen on.
         on_stop: called first when it is time to stop: ends open streams.
         access: who may read; None: everybody who reaches the address.
+        refusals: where what is refused is counted.
 
     Raises:
         OSError: the address is taken, or the certificate or its key cannot be used.
     """
-    access = access or Access()
+    access, refusals = access or Access(), refusals or Refusals()
     context = server_context(access)
     warn_of_exposure(host, port, access)
     with contextlib.closing(_listen(host, port)) as listener:
         config = uvicorn.Config(
-            SecurityHeaders(Guard(app, access, host)),
-            http=Connection,
+            SecurityHeaders(Guard(app, access, host, refusals)),
+            http=counting(refusals),
             ws="none",
             h11_max_incomplete_event_size=HEADER_BYTES,
             proxy_headers=False,

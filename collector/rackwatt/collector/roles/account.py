@@ -27,6 +27,7 @@ from rackwatt.collector.live.frame import CollectorView, LedgerView, make_frame
 from rackwatt.collector.live.history import History, Point, past
 from rackwatt.collector.live.metrics import families
 from rackwatt.collector.live.page import LivePage, routes
+from rackwatt.collector.refusals import Refusals, without_refusals
 from rackwatt.collector.roles.following import Following
 from rackwatt.collector.roles.keeping import Keeper, Settled
 from rackwatt.collector.roles.metrics import book_families, standing_families
@@ -94,6 +95,7 @@ class Accountant:
         self._held: Sequence[Held] = ()
         self._figures: Figures | None = None
         self._page = LivePage(history=self._history.as_dict)
+        self._refusals = Refusals()
         self._live: LiveFigures
 
     async def run(self) -> None:
@@ -217,10 +219,13 @@ class Accountant:
 
     async def _serve(self) -> None:
         options = self._options
-        await serve_http(self.app(), options.host, options.port, self._page.close, options.access)
+        await serve_http(
+            self.app(), options.host, options.port, self._page.close, options.access, self._refusals
+        )
 
     async def _metrics(self, _: Request) -> Response:
-        return await exposition(self.families(), b"".join(self._following.metrics.values()))
+        more, refused = without_refusals(b"".join(self._following.metrics.values()))
+        return await exposition([*self.families(), self._refusals.family(refused)], more)
 
     async def _healthz(self, _: Request) -> Response:
         return PlainTextResponse("ok\n")

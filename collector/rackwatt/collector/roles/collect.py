@@ -20,6 +20,7 @@ from rackwatt.collector.ingest.metrics import CollectorState, Known
 from rackwatt.collector.ingest.orders import LetterOrders
 from rackwatt.collector.ingest.spool import ACCOUNTANT, STORE, Spool
 from rackwatt.collector.ingest.state import SPOOL_FILE, SpoolLock
+from rackwatt.collector.refusals import Refusals, note_refusal
 from rackwatt.collector.service import authorised, serve_http
 from rackwatt.collector.site import Site
 from rackwatt.collector.store.base import Store
@@ -107,7 +108,9 @@ async def _collect(site: Site, store: CollectStore, options: CollectOptions, clo
             tasks.create_task(orders.run(), name="letters")
             tasks.create_task(_measure(state, clock), name="measure")
             tasks.create_task(
-                serve_http(door.app(), options.host, options.port, door.close, access),
+                serve_http(
+                    door.app(), options.host, options.port, door.close, access, door.refusals
+                ),
                 name="http",
             )
     finally:
@@ -154,6 +157,8 @@ class Door:
         self._ingest = ingest
         self._token = token
         self._stopping = asyncio.Event()
+        self.refusals = Refusals()
+        """What the listener does not serve."""
 
     def app(self) -> Starlette:
         """The application."""
@@ -171,6 +176,7 @@ class Door:
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
             if not authorised(request, self._token):
+                note_refusal(request.scope, "token", "401: send the internal token")
                 text = "unauthorised: send the internal token\n"
                 return PlainTextResponse(text, status_code=401)
             return await handler(request)
@@ -178,7 +184,7 @@ class Door:
         return guarded
 
     async def _metrics(self, _: Request) -> Response:
-        return await exposition(self._state.families())
+        return await exposition([*self._state.families(), self.refusals.family()])
 
     async def _healthz(self, _: Request) -> Response:
         return PlainTextResponse("ok\n")

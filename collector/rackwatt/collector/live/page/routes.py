@@ -16,6 +16,7 @@ from starlette.types import Scope
 from rackwatt.collector.live.page.catalogue import STATIC, choose_language
 from rackwatt.collector.live.page.live_page import PageSource, TooManyListenersError, serialise
 from rackwatt.collector.live.page.render import ASSETS, Renderer
+from rackwatt.collector.refusals import note_refusal
 
 HEARTBEAT_SECONDS: Final = 10.0
 """An idle stream says something this often, so that proxies and browsers keep it."""
@@ -123,11 +124,12 @@ class Page:
         """``/api/history``: the last hour as JSON."""
         return _json(serialise(self._source.history()))
 
-    async def events(self, _request: Request) -> Response:
+    async def events(self, request: Request) -> Response:
         """``/events``: a frame each second as server-sent events."""
         try:
             frames = self._source.subscribe()
         except TooManyListenersError as error:
+            note_refusal(request.scope, "streams", f"503: {error}")
             headers = {"Retry-After": "5"}
             return Response(f"{error}\n", 503, headers=headers, media_type="text/plain")
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
