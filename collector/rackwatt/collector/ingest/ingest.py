@@ -14,6 +14,7 @@ from rackwatt.collector.ingest.appending import append
 from rackwatt.collector.ingest.clocks import Clocks, Echo
 from rackwatt.collector.ingest.complaints import Complaints
 from rackwatt.collector.ingest.counts import Counts
+from rackwatt.collector.ingest.decoding import Message
 from rackwatt.collector.ingest.replays import Replays
 from rackwatt.collector.ingest.spool import Batch, DeadLetter, Spool
 from rackwatt.collector.ingest.state import Owners
@@ -273,6 +274,7 @@ class Ingest:
         if self._inventories.get(topic.agent) != inventory.version:
             self._inventories[topic.agent] = inventory.version
             batch.messages.append((now, message.topic, message.payload))
+            batch.decoded.append(Message(topic, []))
 
     def _take_readings(
         self,
@@ -312,6 +314,7 @@ class Ingest:
             self._reject(batch, message, now, Reject(reason, detail))
         if decoded.readings:
             batch.messages.append((now, message.topic, payload))
+            batch.decoded.append(Message(topic, decoded.readings, envelope.epoch, envelope.seq))
 
     @staticmethod
     def _is_overdue(agent: AgentWatch, envelope: Envelope) -> bool:

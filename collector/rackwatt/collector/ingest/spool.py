@@ -18,6 +18,8 @@ from typing import Final, TypeVar
 from rackwatt.collector.ingest import clocks, deadletters, messages, state
 from rackwatt.collector.ingest.clocks import AgentClock
 from rackwatt.collector.ingest.deadletters import DeadLetter
+from rackwatt.collector.ingest.decoding import Decodings, Message
+from rackwatt.collector.ingest.messages import Record
 from rackwatt.collector.ingest.state import Note
 from rackwatt.collector.ingest.watch import AgentWatch, Loss
 from rackwatt.wire.clock import Clock
@@ -40,16 +42,6 @@ _TRIM_MESSAGES: Final = 50_000
 _SCHEMA: Final = messages.SCHEMA + state.SCHEMA + clocks.SCHEMA + deadletters.SCHEMA
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A message in the spool; `id` grows and is never used again."""
-
-    id: int
-    received_ms: int
-    topic: str
-    payload: bytes
-
-
 @dataclass(slots=True)
 class Batch:
     """What one transaction appends."""
@@ -67,6 +59,8 @@ class Batch:
     """Dead letters whose message is in this batch, or was written: they go."""
     dropped: list[int] = field(default_factory=list)
     """Dead letters that go."""
+    decoded: list[Message] = field(default_factory=list)
+    """The messages once more, decoded; empty: nobody has."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
@@ -126,6 +120,8 @@ class Spool:
         self.deadletters = 0
         self.lost = 0
         self.appended = asyncio.Condition()
+        self.decodings = Decodings()
+        """For those who read in this process: what was decoded to be checked."""
 
     async def start(self) -> list[AgentWatch]:
         """Open the file; returns the gap watch as it was left.
@@ -207,6 +203,10 @@ class Spool:
         self.lost += sum(loss.count for loss in batch.losses)
         if batch.messages:
             self.last_id = last
+            if batch.decoded:
+                sizes = (len(payload) for _, _, payload in batch.messages)
+                first = last - len(batch.messages) + 1
+                self.decodings.keep(first, zip(batch.decoded, sizes, strict=True))
             async with self.appended:
                 self.appended.notify_all()
 

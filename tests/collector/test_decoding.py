@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ingest decoded is given out once, within bounds, and is the same as decoded anew."""
+
+import pytest
+
+from rackwatt.collector.ingest.decoding import Decodings, Message, decode
+from rackwatt.collector.ingest.messages import Record
+from rackwatt.wire.codec import UnreadableEnvelope, encode, reading_of
+from rackwatt.wire.readings import Kind
+from rackwatt.wire.sample import Sample
+from rackwatt.wire.topics import Topic, TopicError
+
+NOW = 1_800_000_000_000
+
+
+def record(number: int, kind: Kind = "power", watts: float = 1.0) -> Record:
+    payload = encode(7, number, NOW, [reading_of(Sample(kind, "p", {"power_watts": watts}), NOW)])
+    return Record(number, NOW, str(Topic("site", "h", "a", kind)), payload)
+
+
+def kept(item: Record) -> tuple[Message, int]:
+    return decode(item), len(item.payload)
+
+
+def test_what_is_kept_is_what_would_be_decoded() -> None:
+    decodings = Decodings()
+    items = [record(number, watts=float(number)) for number in range(5, 9)]
+    decodings.keep(5, [kept(item) for item in items])
+    messages = [decodings.decoded(item) for item in items]
+    assert messages == [decode(item) for item in items]
+    assert [message.seq for message in messages] == [5, 6, 7, 8]
+    assert messages[0].topic.agent == "a"
+    assert messages[0].readings[0].values == {"power_watts": 5.0}
+
+
+def test_given_once_then_decoded_anew() -> None:
+    decodings = Decodings()
+    item = record(1)
+    first = kept(item)
+    decodings.keep(1, [first])
+    assert decodings.decoded(item) is first[0]
+    assert (len(decodings), decodings.bytes) == (0, 0)
+    again = decodings.decoded(item)
+    assert again == first[0]
+    assert again is not first[0]
+
+
+def test_beyond_the_bounds_the_oldest_go() -> None:
+    items = [record(number) for number in range(1, 11)]
+    few = Decodings(max_messages=3)
+    few.keep(1, [kept(item) for item in items])
+    assert len(few) == 3
+    assert few.bytes == 3 * len(items[-1].payload)
+    assert [few.decoded(item).seq for item in items] == list(range(1, 11))
+    assert len(few) == 0
+    size = len(items[0].payload)
+    small = Decodings(max_bytes=2 * size + size // 2)
+    small.keep(1, [kept(item) for item in items])
+    assert small.bytes <= 2 * size + size // 2
+    assert len(small) <= 2
+
+
+def test_what_cannot_be_read_says_so() -> None:
+    decodings = Decodings()
+    with pytest.raises(TopicError):
+        decodings.decoded(Record(1, NOW, "other/topic", b"{}"))
+    with pytest.raises(UnreadableEnvelope):
+        decodings.decoded(Record(1, NOW, "rackwatt/v1/s/h/a/power", b"{}"))
+
+
+def test_an_inventory_has_no_readings() -> None:
+    assert Decodings().decoded(Record(1, NOW, "rackwatt/v1/s/h/a/inventory", b"{}")).readings == []
