@@ -50,10 +50,10 @@ def test_beyond_the_bounds_the_oldest_go() -> None:
     few = Decodings(max_messages=3)
     few.keep(1, [kept(item) for item in items])
     assert len(few) == 3
-    assert few.bytes == 3 * len(items[-1].payload)
+    assert few.bytes == sum(len(item.payload) for item in items[-3:])
     assert [few.decoded(item).seq for item in items] == list(range(1, 11))
     assert len(few) == 0
-    size = len(items[0].payload)
+    size = len(items[-1].payload)
     small = Decodings(max_bytes=2 * size + size // 2)
     small.keep(1, [kept(item) for item in items])
     assert small.bytes <= 2 * size + size // 2
