@@ -27,7 +27,8 @@ from rackwatt.collector.store.base import (
 )
 from rackwatt.collector.store.http import InfluxHttp
 from rackwatt.collector.store.influxql import devices_in, rows_of_span
-from rackwatt.collector.store.lines import LineEncoder
+from rackwatt.collector.store.lines import LineEncoder, encode_points
+from rackwatt.collector.store.points import Points
 from rackwatt.collector.store.read import StoredRow
 from rackwatt.wire.readings import KINDS
 
@@ -55,8 +56,8 @@ class _Rejected(Exception):  # noqa: N818
 @dataclass(frozen=True, slots=True)
 class _Batch:
     bucket: str
-    lines: list[str]
-    rows: list[Row]
+    lines: Sequence[bytes]
+    rows: Sequence[Row]
 
     def part(self, start: int, end: int) -> "_Batch":
         return _Batch(self.bucket, self.lines[start:end], self.rows[start:end])
@@ -184,16 +185,26 @@ class InfluxStore:
 
     def _batches(self, rows: Sequence[Row], rejected: list[tuple[Row, str]]) -> Iterator[_Batch]:
         """Encode batch by batch, so that encoding one goes on while others are on their way."""
+        if isinstance(rows, Points):
+            bucket = self._rollups if rows.suffix else self._bucket
+            for start in range(0, len(rows), BATCH_LINES):
+                whole = start == 0 and len(rows) <= BATCH_LINES
+                part = rows if whole else rows[start : start + BATCH_LINES]
+                lines, points, refused = encode_points(part)
+                rejected.extend(refused)
+                if lines:
+                    yield _Batch(bucket, lines, points)
+            return
         raw = [row for row in rows if row.measurement in KINDS or self._rollups == self._bucket]
         other = (
             [row for row in rows if row.measurement not in KINDS] if len(raw) < len(rows) else []
         )
-        for bucket, part in ((self._bucket, raw), (self._rollups, other)):
-            for start in range(0, len(part), BATCH_LINES):
-                encoded = self._encoder.encode(part[start : start + BATCH_LINES])
+        for bucket, listed in ((self._bucket, raw), (self._rollups, other)):
+            for start in range(0, len(listed), BATCH_LINES):
+                encoded = self._encoder.encode(listed[start : start + BATCH_LINES])
                 rejected.extend(encoded.rejected)
                 if encoded.lines:
-                    yield _Batch(bucket, encoded.lines, encoded.rows)
+                    yield _Batch(bucket, [line.encode() for line in encoded.lines], encoded.rows)
 
     async def _write_batch(self, batch: _Batch) -> list[tuple[Row, str]]:
         """Write a batch; halve it around what the server finds fault with."""
@@ -214,7 +225,7 @@ class InfluxStore:
     async def _post(self, batch: _Batch) -> None:
         if self._client is None:
             raise StoreUnavailable("the store is not started")
-        body = "\n".join(batch.lines).encode()
+        body = b"\n".join(batch.lines)
         try:
             accepted = await self._client.write_api().write(
                 bucket=batch.bucket,
