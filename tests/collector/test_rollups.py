@@ -123,7 +123,7 @@ class Names:
             key = item.measurement, dict(item.tags)["device"]
             if key not in self.series:
                 number = len(self.series)
-                self.series[key] = Series("demo", *key, Placement("hall-a"), number)
+                self.series[key] = Series(*key, number, ("demo", Placement("hall-a")))
             found.append(self.series[key])
         values = [{n: float(v) for n, v in item.fields.items()} for item in rows]
         return Points(found, list(values), [item.time_ms for item in rows])

@@ -7,6 +7,8 @@ Looked up once and remembered: the place, the tags, and the first part of each l
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
+
 from rackwatt.collector.site import SITE_HALL, Placement, Site
 from rackwatt.wire.readings import KINDS, Kind
 
@@ -15,58 +17,46 @@ FOR_EVER: Final = 2**63 - 1
 Tags = tuple[tuple[str, str], ...]
 
 
-class Series:
-    """A device of a kind in one place.
+class Series(msgspec.Struct, gc=False):
+    """A device of a kind in one place: small, and nothing for the garbage collector to walk.
 
     Attributes:
         kind: of its readings.
         device: its name.
-        number: from 0 on, within the kind; never given again.
-        start_ms: from when on it stands there.
-        end_ms: up to when, excluded.
-        slot: its number while it always stands there; below 0 when that must be looked at.
-        moved: its place does not follow from the time alone.
+        slot: its number within the kind, from 0 on and never given again, while it always stands
+            in its place; below 0, -1 - number, when that must be looked at.
+        where: the site, and the place in it; shared.
+        span: from when on it stands there, and up to when, excluded; None: always.
+        mixed: several agents tell of the device: its place does not follow from the time alone.
         head: `measurement,tag=value,…` for line protocol; None: not made yet.
     """
 
-    __slots__ = ("_place", "_site", "device", "end_ms", "head", "kind", "moved", "number",
-                 "slot", "start_ms")  # fmt: skip
+    kind: str
+    device: str
+    slot: int
+    where: tuple[str, Placement]
+    span: tuple[int, int] | None = None
+    mixed: bool = False
+    head: bytes | None = None
 
-    def __init__(
-        self,
-        site: str,
-        kind: str,
-        device: str,
-        place: Placement,
-        number: int,
-        *,
-        start_ms: int = ALWAYS,
-        end_ms: int = FOR_EVER,
-    ) -> None:
-        self._site = site
-        self._place = place
-        self.kind = kind
-        self.device = device
-        self.number = number
-        self.start_ms = start_ms
-        self.end_ms = end_ms
-        always = start_ms == ALWAYS and end_ms == FOR_EVER
-        self.slot = number if always else -1 - number
-        self.moved = False
-        self.head: bytes | None = None
+    @property
+    def number(self) -> int:
+        """Its number within the kind."""
+        return self.slot if self.slot >= 0 else -1 - self.slot
 
     def tags(self) -> Tags:
         """Its tags in order of name."""
-        return tags_of(self._site, self._place, self.device)
+        return tags_of(*self.where, self.device)
 
-    def move(self) -> None:
-        """Its rows may stand in another place at the same time."""
-        self.moved = True
-        self.slot = -1 - self.number
+    def covers(self, time_ms: int) -> bool:
+        """Whether the device stands there at a time, as far as the time says."""
+        return self.span is None or self.span[0] <= time_ms < self.span[1]
 
     def holds(self, start_ms: int, end_ms: int) -> bool:
         """Whether the device has no other series in a half-open span."""
-        return not self.moved and self.start_ms <= start_ms and end_ms <= self.end_ms
+        if self.mixed or self.span is None:
+            return not self.mixed
+        return self.span[0] <= start_ms and end_ms <= self.span[1]
 
 
 class SeriesBook:
@@ -79,6 +69,7 @@ class SeriesBook:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._numbers: dict[str, int] = {}
+        self._where: dict[Placement, tuple[str, Placement]] = {}
         self._others: dict[tuple[str, str], list[tuple[str, Series]]] = {}
         """Kind and device to the agent that it depends on, if it does, and the series."""
         self.fixed: dict[Kind, dict[str, Series]] = {kind: {} for kind in KINDS}
@@ -93,7 +84,7 @@ class SeriesBook:
         if found is not None:
             return found
         for sender, series in self._others.get((kind, device), ()):
-            if series.start_ms <= time_ms < series.end_ms and sender in {"", agent}:
+            if series.covers(time_ms) and sender in {"", agent}:
                 return series
         return self._make(kind, agent, device, time_ms)
 
@@ -106,20 +97,24 @@ class SeriesBook:
         number = self._numbers.get(kind, 0)
         self._numbers[kind] = number + 1
         if place is not None and not dated:
-            series = Series(self._site.id, kind, device, place, number)
+            series = Series(kind, device, number, self._at(place))
             self.fixed[kind][device] = series
             return series
-        sender = ""
-        if place is None:
-            sender, place = agent, Placement(self._site.hall_of_agent(agent) or SITE_HALL)
-        start, end = self._span(dated, time_ms)
-        series = Series(self._site.id, kind, device, place, number, start_ms=start, end_ms=end)
+        sender = "" if place is not None else agent
+        where = self._at(place or Placement(self._site.hall_of_agent(agent) or SITE_HALL))
+        span = self._span(dated, time_ms)
         others = self._others.setdefault((kind, device), [])
-        if any(other != sender for other, _ in others) or (sender and others):
-            for each in (*(known for _, known in others), series):
-                each.move()
+        mixed = bool(sender and others)
+        if mixed:
+            for _, known in others:
+                known.slot, known.mixed = -1 - known.number, True
+        slot = -1 - number if dated or mixed else number
+        series = Series(kind, device, slot, where, span if dated else None, mixed)
         others.append((sender, series))
         return series
+
+    def _at(self, place: Placement) -> tuple[str, Placement]:
+        return self._where.setdefault(place, (self._site.id, place))
 
     def _span(self, names: Iterable[str], time_ms: int) -> tuple[int, int]:
         """Around a time, the span in which nothing moves."""
