@@ -10,7 +10,7 @@ when the driver was loaded; the energy of that piece is unknown.
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from rackwatt.collector.ledger.records import FUTURE_MS, RETENTION_MS
 
@@ -48,8 +48,7 @@ def is_gpu(device: str) -> bool:
     return "/" in device
 
 
-@dataclass(frozen=True, slots=True)
-class CounterRecord:
+class CounterRecord(NamedTuple):
     """One reading of one GPU's energy counter.
 
     Attributes:
