@@ -24,6 +24,7 @@ def kept(item: Record) -> tuple[Message, int]:
 
 def test_what_is_kept_is_what_would_be_decoded() -> None:
     decodings = Decodings()
+    decodings.reads(4)
     items = [record(number, watts=float(number)) for number in range(5, 9)]
     decodings.keep(5, [kept(item) for item in items])
     messages = [decodings.decoded(item) for item in items]
@@ -35,6 +36,7 @@ def test_what_is_kept_is_what_would_be_decoded() -> None:
 
 def test_given_once_then_decoded_anew() -> None:
     decodings = Decodings()
+    decodings.reads(0)
     item = record(1)
     first = kept(item)
     decodings.keep(1, [first])
@@ -47,17 +49,30 @@ def test_given_once_then_decoded_anew() -> None:
 
 def test_beyond_the_bounds_the_oldest_go() -> None:
     items = [record(number) for number in range(1, 11)]
-    few = Decodings(max_messages=3)
-    few.keep(1, [kept(item) for item in items])
-    assert len(few) == 3
-    assert few.bytes == sum(len(item.payload) for item in items[-3:])
-    assert [few.decoded(item).seq for item in items] == list(range(1, 11))
-    assert len(few) == 0
-    size = len(items[-1].payload)
+    size = len(items[0].payload)
     small = Decodings(max_bytes=2 * size + size // 2)
+    small.reads(0)
     small.keep(1, [kept(item) for item in items])
-    assert small.bytes <= 2 * size + size // 2
-    assert len(small) <= 2
+    assert small.bytes == sum(len(item.payload) for item in items[-len(small) :])
+    assert 1 <= len(small) <= 2
+    assert [small.decoded(item).seq for item in items] == list(range(1, 11))
+    assert (len(small), small.bytes) == (0, 0)
+
+
+def test_nothing_is_kept_for_nobody_or_for_who_is_far_behind() -> None:
+    items = [record(number) for number in range(1, 41)]
+    few = Decodings(max_messages=10)
+    few.keep(1, [kept(item) for item in items[:5]])
+    assert len(few) == 0
+    few.reads(0)
+    few.keep(6, [kept(item) for item in items[5:20]])
+    assert len(few) == 0
+    for item in items[:20]:
+        few.decoded(item)
+    few.keep(21, [kept(item) for item in items[20:28]])
+    few.keep(29, [kept(item) for item in items[28:40]])
+    assert len(few) == 8
+    assert [few.decoded(item).seq for item in items[20:]] == list(range(21, 41))
 
 
 def test_what_cannot_be_read_says_so() -> None:

@@ -17,9 +17,10 @@ import paho.mqtt.client as mqtt
 
 from rackwatt.wire.buffered import BufferedSocket
 
-BATCH_MESSAGES: Final = 1000
-BATCH_BYTES: Final = 4_000_000
-"""A batch is looked at in one go: all else on the event loop waits meanwhile."""
+BATCH_MESSAGES: Final = 250
+BATCH_BYTES: Final = 2_000_000
+"""A batch is looked at in one go: all else on the event loop waits meanwhile, and what it is
+decoded to should stay in the processor's caches."""
 MAX_BYTES: Final = 64_000_000
 """Waiting messages beyond which nothing is read; reading goes on at half of it."""
 _OVERHEAD: Final = 500

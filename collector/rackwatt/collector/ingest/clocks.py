@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rackwatt.collector.ingest.state import Note
-from rackwatt.wire.status import EpochState
+from rackwatt.collector.ingest.watch import Held
 
 CLOCK_LIMIT_SECONDS: Final = 60.0
 """Readings of an agent whose clock is off by more are kept, but not booked until released."""
@@ -79,7 +79,7 @@ class Clocks:
         self._changed: set[str] = set()
 
     def told(
-        self, agent: str, epochs: Sequence[EpochState], offset: float, behind: float
+        self, agent: str, epochs: Sequence[Held], offset: float, behind: float
     ) -> float | None:
         """An agent has said its status just now, not by way of the broker's memory.
 

@@ -5,10 +5,11 @@ To check a message it must be decoded, and whoever stores it needs the same read
 later. They wait here, within bounds; a message that is no longer here is decoded anew.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from rackwatt.collector.ingest.messages import Record
+from rackwatt.collector.ingest.quick import Quick
 from rackwatt.wire.codec import ReceivedReading, decode_envelope, decode_readings
 from rackwatt.wire.readings import KINDS
 from rackwatt.wire.topics import Topic
@@ -29,8 +30,8 @@ class Message(NamedTuple):
     """Of the agent's numbering; 0 for what carries no readings."""
 
 
-def decode(record: Record) -> Message:
-    """Decode a message of the spool.
+def decode(record: Record, quick: Quick | None = None) -> Message:
+    """Decode a message of the spool; with `quick`, in the quick way where that does.
 
     Raises:
         TopicError: a topic outside the contract.
@@ -39,6 +40,9 @@ def decode(record: Record) -> Message:
     topic = Topic.parse(record.topic)
     if topic.last not in KINDS:
         return Message(topic, [])
+    good = None if quick is None else quick.read(topic.last, record.payload)
+    if good is not None:
+        return Message(topic, good.readings, good.epoch, good.seq)
     envelope = decode_envelope(record.payload)
     readings = decode_readings(topic.last, envelope).readings
     return Message(topic, readings, envelope.epoch, envelope.seq)
@@ -48,7 +52,8 @@ class Decodings:
     """The newest messages as they were decoded, by their id in the spool.
 
     Characteristics: each is given out once and forgotten then, whoever reads it again decodes it
-    anew; beyond the bounds the oldest go, so that a reader that is far behind costs no memory.
+    anew. Nothing is kept for a reader that is too far behind to come for it within the bounds, nor
+    where nobody reads: it would only push what is useful out of the processor's caches.
 
     Args:
         max_messages: kept at most.
@@ -59,6 +64,9 @@ class Decodings:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._kept: dict[int, tuple[Message, int]] = {}
+        self._quick = Quick()
+        self._asked: int | None = None
+        """The newest message that was asked for."""
         self.bytes = 0
         """Of payload, of the messages that are kept."""
 
@@ -66,8 +74,14 @@ class Decodings:
         """How many messages are kept."""
         return len(self._kept)
 
-    def keep(self, first: int, messages: Iterable[tuple[Message, int]]) -> None:
+    def reads(self, after: int) -> None:
+        """Somebody is about to read what comes after this message."""
+        self._asked = after if self._asked is None else max(after, self._asked)
+
+    def keep(self, first: int, messages: Sequence[tuple[Message, int]]) -> None:
         """Keep messages and the sizes of their payloads; the first has the id `first`."""
+        if self._asked is None or first + len(messages) - self._asked > self._max_messages:
+            return
         kept = self._kept
         for number, item in enumerate(messages, first):
             kept[number] = item
@@ -82,8 +96,9 @@ class Decodings:
             TopicError: a topic outside the contract.
             UnreadableEnvelope: no JSON, or not an envelope.
         """
+        self.reads(record.id)
         kept = self._kept.pop(record.id, None)
         if kept is None:
-            return decode(record)
+            return decode(record, self._quick)
         self.bytes -= kept[1]
         return kept[0]

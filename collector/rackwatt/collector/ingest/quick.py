@@ -8,9 +8,9 @@ the codec reads it, and nothing need be explained.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Final, NamedTuple, TypedDict
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypedDict
 
 import msgspec
 
@@ -38,6 +38,24 @@ class _Envelope(msgspec.Struct, gc=False):
     seq: _Number
     time: _Time
     readings: list[dict[str, Any]]
+
+
+class QuickEpoch(msgspec.Struct, frozen=True, gc=False):
+    """As `EpochState`."""
+
+    epoch: _Number
+    oldest: _Number
+    last: _Time
+    sent_through: _Time
+
+
+class QuickStatus(msgspec.Struct, frozen=True, gc=False):
+    """As `Status`."""
+
+    state: Literal["online", "offline"]
+    session: _Time
+    time: _Time
+    epochs: Annotated[tuple[QuickEpoch, ...], msgspec.Meta(max_length=1000)] = ()
 
 
 def _bounds(spec: FieldSpec) -> msgspec.Meta:
@@ -93,9 +111,10 @@ def _read(
 
 
 class Quick:
-    """Reads messages of every kind that carries numbers."""
+    """Reads statuses, and messages of every kind that carries numbers."""
 
     def __init__(self) -> None:
+        self._status = msgspec.json.Decoder(QuickStatus)
         self._kinds = {
             kind: partial(_read, _decoder(specs), specs) for kind, specs in FIELDS.items() if specs
         }
@@ -105,5 +124,13 @@ class Quick:
         reads = self._kinds.get(kind)
         return None if reads is None else reads(payload)
 
-
-__all__: Sequence[str] = ("Good", "Quick")
+    def status(self, payload: bytes) -> QuickStatus | None:
+        """A status as its model would read it; None: ask the model."""
+        try:
+            status = self._status.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        epochs = status.epochs
+        if len(epochs) > 1 and len({item.epoch for item in epochs}) != len(epochs):
+            return None
+        return status

@@ -204,9 +204,9 @@ class Spool:
         if batch.messages:
             self.last_id = last
             if batch.decoded:
-                sizes = (len(payload) for _, _, payload in batch.messages)
+                sizes = [len(payload) for _, _, payload in batch.messages]
                 first = last - len(batch.messages) + 1
-                self.decodings.keep(first, zip(batch.decoded, sizes, strict=True))
+                self.decodings.keep(first, list(zip(batch.decoded, sizes, strict=True)))
             async with self.appended:
                 self.appended.notify_all()
 

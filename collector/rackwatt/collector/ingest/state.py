@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rackwatt.collector.ingest.watch import AgentWatch, EpochWatch, Loss
+from rackwatt.wire.codec import ReceivedReading
 from rackwatt.wire.ranges import Ranges
 
 SPOOL_FILE: Final = "spool.db"
@@ -245,6 +246,21 @@ class Owners:
             self._changed[device] = agent
         self._owners[device] = (agent, now)
         return None
+
+    def conflicts(
+        self, readings: Iterable[ReceivedReading], agent: str, now: float
+    ) -> list[tuple[str, str]]:
+        """An agent reports these: each device that is another's, and whose."""
+        found: list[tuple[str, str]] = []
+        owners, mine = self._owners, (agent, now)
+        for reading in readings:
+            device = reading.device
+            owner = owners.get(device)
+            if owner is not None and owner[0] == agent:
+                owners[device] = mine
+            elif (other := self.claim(device, agent, now)) is not None:
+                found.append((device, other))
+        return found
 
     def forget(self, now: float) -> bool:
         """Devices that nobody reports any more belong to nobody; whether it was time to look."""

@@ -9,13 +9,12 @@ Pure state: no I/O, no clock; times are given by the caller.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Final
+from enum import Enum, StrEnum, auto
+from typing import Final, Literal, Protocol
 
 from rackwatt.wire.ranges import Range, Ranges
-from rackwatt.wire.status import EpochState, Status
 
 GRACE_SECONDS: Final = 30.0
 """A message that was sent this long ago and is not here is missing."""
@@ -34,6 +33,58 @@ class LossReason(StrEnum):
     """The agent no longer lists the epoch: its outbox was replaced or has aged."""
     UNREADABLE = "unreadable"
     """It came three times and could not be read."""
+
+
+class Taken(Enum):
+    """What a message is to the watch."""
+
+    NEW = auto()
+    RECOVERED = auto()
+    """It was missing."""
+    AGAIN = auto()
+    """It is here already."""
+    NO_ROOM = auto()
+    """It cannot be remembered."""
+
+
+class Held(Protocol):
+    """What an agent says of one of its epochs: see `EpochState`."""
+
+    @property
+    def epoch(self) -> int:
+        """Its number."""
+
+    @property
+    def oldest(self) -> int:
+        """The oldest message still kept."""
+
+    @property
+    def last(self) -> int:
+        """The newest message taken."""
+
+    @property
+    def sent_through(self) -> int:
+        """All up to here were handed to a broker."""
+
+
+class Said(Protocol):
+    """What an agent says of itself: see `Status`."""
+
+    @property
+    def state(self) -> Literal["online", "offline"]:
+        """Whether it is there."""
+
+    @property
+    def session(self) -> int:
+        """Grows with each connection."""
+
+    @property
+    def time(self) -> int:
+        """Its clock, in ms since 1970 UTC."""
+
+    @property
+    def epochs(self) -> Sequence[Held]:
+        """What it holds, each epoch once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +115,18 @@ class EpochWatch:
     """`sent_through` as it stood 30 s ago."""
     pending: list[tuple[float, int]] = field(default_factory=list)
 
-    def told(self, sent_through: int, now: float) -> None:
-        """The agent says that all up to `sent_through` were sent; `now` in monotonic seconds."""
+    def told(self, sent_through: int, now: float) -> bool:
+        """The agent says that all up to `sent_through` were sent; `now` in monotonic seconds.
+
+        Returns whether something of it is not here: then it may come to be missing. What is all
+        here will not, so that nobody need look again.
+        """
         self.sent_through = max(self.sent_through, sent_through)
+        if self.complete(self.sent_through):
+            self.due_through = self.sent_through
+            if self.pending:
+                self.pending.clear()
+            return False
         # By whole seconds, so that an agent that says it without end fills no memory.
         told_at = math.ceil(now)
         if not self.pending or self.pending[-1][1] < sent_through:
@@ -74,6 +134,11 @@ class EpochWatch:
                 self.pending.pop()
             self.pending.append((told_at, sent_through))
         self.age(now)
+        return True
+
+    def complete(self, through: int) -> bool:
+        """Whether all of `floor+1..through` is here or closed as lost."""
+        return self.received.covers(self.floor + 1, through) or not self.open_ranges(through)
 
     def age(self, now: float) -> None:
         """Move on what was sent at least 30 s ago."""
@@ -150,19 +215,36 @@ class AgentWatch:
 
     def receive(self, epoch: int, seq: int) -> bool:
         """A message came; False when it was here already."""
-        watch = self.epochs.setdefault(epoch, EpochWatch())
+        watch = self.epochs.get(epoch)
+        if watch is None:
+            watch = self.epochs[epoch] = EpochWatch()
         if seq in watch.received:
             return False
         watch.received.add(seq)
         return True
 
-    def told(self, status: Status, now: float, backfill: "Backfill") -> list[Loss]:
+    def take(self, epoch: int, seq: int) -> Taken:
+        """A message came."""
+        watch = self.epochs.get(epoch)
+        if watch is not None and watch.received.extend(seq):  # nearly always the next one
+            overdue = watch.floor < seq <= watch.due_through and seq not in watch.lost
+            return Taken.RECOVERED if overdue else Taken.NEW
+        if not self.has_room(epoch, seq):
+            return Taken.NO_ROOM
+        overdue = watch is not None and watch.is_missing(seq)
+        if not self.receive(epoch, seq):
+            return Taken.AGAIN
+        return Taken.RECOVERED if overdue else Taken.NEW
+
+    def told(self, status: Said, now: float, backfill: "Backfill") -> list[Loss]:
         """Take a status that is not out of date; returns what is lost by it."""
         fresh = not self.introduced
         self.introduced = True
         losses: list[Loss] = []
         for state in status.epochs:
-            watch = self.epochs.setdefault(state.epoch, EpochWatch())
+            watch = self.epochs.get(state.epoch)
+            if watch is None:
+                watch = self.epochs[state.epoch] = EpochWatch()
             if fresh:
                 watch.floor = backfill.floor(state)
             watch.told(state.sent_through, now)
@@ -182,6 +264,8 @@ class AgentWatch:
         return losses
 
     def _close(self, epoch: int, through: int, reason: LossReason) -> list[Loss]:
+        if self.epochs[epoch].complete(through):
+            return []
         losses: list[Loss] = []
         for low, high in self.epochs[epoch].open_ranges(through):
             losses.append(self.close(epoch, low, high, reason))
@@ -201,7 +285,7 @@ class Backfill:
     """0: nothing that was sent before; None: all that it still has."""
     now_ms: int = 0
 
-    def floor(self, state: EpochState) -> int:
+    def floor(self, state: Held) -> int:
         """The last sequence number not to ask for.
 
         With a duration it is estimated from the epoch's mean rate: an epoch's number begins with
@@ -250,7 +334,7 @@ class GapWatch:
         self,
         name: str,
         hall: str,
-        status: Status,
+        status: Said,
         now: float,
         backfill: Backfill,
         *,
