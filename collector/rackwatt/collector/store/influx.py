@@ -35,6 +35,8 @@ from rackwatt.wire.readings import KINDS
 BATCH_LINES: Final = 5_000
 """Lines in one request: 10,000 gained nothing (docs/performance.md)."""
 CONNECTIONS: Final = 4
+_AT_ONCE: Final = 1_250
+"""Lines that are made before others on the event loop have their turn."""
 _DROPPED: Final = re.compile(r"dropped=(\d+)")
 _ADVICE: Final[Mapping[int, str]] = {
     401: "the token is not valid: write a new one with `rackwatt store setup`",
@@ -169,6 +171,9 @@ class InfluxStore:
 
         async def worker() -> None:
             for batch in batches:
+                if batch is None:
+                    await asyncio.sleep(0)
+                    continue
                 try:
                     rejected.extend(await self._write_batch(batch))
                 except StoreError as error:
@@ -183,17 +188,15 @@ class InfluxStore:
             raise failure[0]
         return WriteResult(len(rows) - len(rejected), tuple(rejected))
 
-    def _batches(self, rows: Sequence[Row], rejected: list[tuple[Row, str]]) -> Iterator[_Batch]:
-        """Encode batch by batch, so that encoding one goes on while others are on their way."""
+    def _batches(
+        self, rows: Sequence[Row], rejected: list[tuple[Row, str]]
+    ) -> Iterator[_Batch | None]:
+        """Encode batch by batch, so that encoding one goes on while others are on their way.
+
+        None: let others on the event loop have their turn.
+        """
         if isinstance(rows, Points):
-            bucket = self._rollups if rows.suffix else self._bucket
-            for start in range(0, len(rows), BATCH_LINES):
-                whole = start == 0 and len(rows) <= BATCH_LINES
-                part = rows if whole else rows[start : start + BATCH_LINES]
-                lines, points, refused = encode_points(part)
-                rejected.extend(refused)
-                if lines:
-                    yield _Batch(bucket, lines, points)
+            yield from self._batches_of(rows, rejected)
             return
         raw = [row for row in rows if row.measurement in KINDS or self._rollups == self._bucket]
         other = (
@@ -205,6 +208,23 @@ class InfluxStore:
                 rejected.extend(encoded.rejected)
                 if encoded.lines:
                     yield _Batch(bucket, [line.encode() for line in encoded.lines], encoded.rows)
+
+    def _batches_of(
+        self, points: Points, rejected: list[tuple[Row, str]]
+    ) -> Iterator[_Batch | None]:
+        bucket = self._rollups if points.suffix else self._bucket
+        for start in range(0, len(points), BATCH_LINES):
+            stop = min(start + BATCH_LINES, len(points))
+            lines: list[bytes] = []
+            kept: Points | None = None
+            for begin in range(start, stop, _AT_ONCE):
+                made, part, refused = encode_points(points[begin : min(begin + _AT_ONCE, stop)])
+                lines += made
+                kept = part if kept is None else kept.plus(part)
+                rejected.extend(refused)
+                yield None
+            if lines and kept is not None:
+                yield _Batch(bucket, lines, kept)
 
     async def _write_batch(self, batch: _Batch) -> list[tuple[Row, str]]:
         """Write a batch; halve it around what the server finds fault with."""

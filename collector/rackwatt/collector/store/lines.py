@@ -19,7 +19,7 @@ import msgspec
 
 from rackwatt.collector.store.base import Row
 from rackwatt.collector.store.points import Points, Values
-from rackwatt.collector.store.series import Series, Tags
+from rackwatt.collector.store.series import Series, Tags, tags_of
 
 _KEPT: Final = 500_000
 _ONLY_FLOATS: Final = frozenset({float})
@@ -170,7 +170,7 @@ def _without_nulls(fields: bytes) -> bytes:
 def _head_of(series: Series) -> bytes:
     """Its head, made once; empty when line protocol cannot carry it."""
     try:
-        series.head = _head(series.kind, series.tags()).encode()
+        series.head = _head(series.kind, tags_of(*series.where, series.device)).encode()
     except Unencodable:
         series.head = b""
     return series.head

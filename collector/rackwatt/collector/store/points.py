@@ -55,6 +55,11 @@ class Points(Sequence[Row]):
         """Each row, made now."""
         return map(self._row, self.series, self.values, self.times)
 
+    def plus(self, more: "Points") -> "Points":
+        """These and others of the same suffix."""
+        series, values = self.series + more.series, self.values + more.values
+        return Points(series, values, self.times + more.times, self.suffix)
+
     def only(self, wanted: Sequence[bool]) -> "Points":
         """Those that are wanted."""
         picked = [number for number, want in enumerate(wanted) if want]
@@ -66,5 +71,7 @@ class Points(Sequence[Row]):
         )
 
     def _row(self, series: Series, values: Values, time_ms: int) -> Row:
-        fields = {name: value for name, value in values.items() if value is not None}
-        return Row(series.kind + self.suffix, series.tags(), fields, time_ms)
+        fields = values
+        if None in values.values():
+            fields = {name: value for name, value in values.items() if value is not None}
+        return Row(series.kind + self.suffix, series.named or series.tags(), fields, time_ms)  # type: ignore[arg-type]

@@ -29,6 +29,7 @@ class Series(msgspec.Struct, gc=False):
         span: from when on it stands there, and up to when, excluded; None: always.
         mixed: several agents tell of the device: its place does not follow from the time alone.
         head: `measurement,tag=value,…` for line protocol; None: not made yet.
+        named: its tags; None: not made yet.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Series(msgspec.Struct, gc=False):
     span: tuple[int, int] | None = None
     mixed: bool = False
     head: bytes | None = None
+    named: Tags | None = None
 
     @property
     def number(self) -> int:
@@ -46,7 +48,9 @@ class Series(msgspec.Struct, gc=False):
 
     def tags(self) -> Tags:
         """Its tags in order of name."""
-        return tags_of(*self.where, self.device)
+        if self.named is None:
+            self.named = tags_of(*self.where, self.device)
+        return self.named
 
     def covers(self, time_ms: int) -> bool:
         """Whether the device stands there at a time, as far as the time says."""
