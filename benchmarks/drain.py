@@ -9,7 +9,6 @@ forgets, so that what is left is our own work; with `--influx` it is a real one.
 
 import argparse
 import asyncio
-import gc
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.parts.campus import Feed, Size, campus
 from benchmarks.parts.machine import processor_seconds, report
+from rackwatt.collector.ingest import garbage
 from rackwatt.collector.ingest.spool import STORE, Batch, Spool
 from rackwatt.collector.store import InfluxStore, Row, WriteResult
 from rackwatt.collector.store.drain import Drain
@@ -103,8 +103,7 @@ async def run(folder: Path, part: float, seconds: int, influx: InfluxDB | None) 
         )
     rollups = Rollups(store, Marks(folder / "rollups.db"), SYSTEM_CLOCK)
     drain = Drain(spool, store, place, SYSTEM_CLOCK, rollups)
-    gc.collect()
-    gc.freeze()
+    garbage.settle()
     stretch = [0.0]
     server = 0.0 if influx is None else processor_seconds(influx.pid)
     before, wall, begun = resident_bytes(), time.monotonic(), time.process_time()

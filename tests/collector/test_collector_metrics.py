@@ -76,6 +76,8 @@ def test_names_and_labels_are_those_of_the_design() -> None:
         "rackwatt_ingest_pauses_total",
         "rackwatt_rollups_total",
         "rackwatt_rollups_pending",
+        "rackwatt_store_lag_seconds",
+        "rackwatt_store_rows_within_total",
     }
 
 

@@ -105,12 +105,23 @@ ROLLUPS_PENDING: Final = MetricSpec(
     "gauge",
     "Minutes and hours, each of a kind, that are due and not in the store yet.",
 )
+STORE_LAG: Final = MetricSpec(
+    "rackwatt_store_lag_seconds",
+    "gauge",
+    "How old the oldest reading of the last batch was when it was stored.",
+)
+STORE_DELAYS: Final = MetricSpec(
+    "rackwatt_store_rows_within_total",
+    "counter",
+    "Rows of readings by their age when they were stored: up to so many seconds.",
+    ("seconds",),
+)
 STORE_UP: Final = MetricSpec("rackwatt_store_up", "gauge", "1 when the store took the last batch.")
 
 CATALOGUE: Final[Sequence[MetricSpec]] = (
     MESSAGES, REJECTED, RECOVERED, DUPLICATE, LOST, DEADLETTERS, SETTLED_LETTERS, WAITING, PAUSES,
     AGENT_UP, MISSING, GPU_NODES, CLOCK_OFFSET, SPOOL_BYTES, SPOOL_OLDEST, SPOOL_FULL,
-    STORE_POINTS, STORE_UP, ROLLUPS, ROLLUPS_PENDING,
+    STORE_POINTS, STORE_UP, STORE_LAG, STORE_DELAYS, ROLLUPS, ROLLUPS_PENDING,
 )  # fmt: skip
 
 AgentState = Literal["online", "silent", "offline"]
@@ -238,6 +249,8 @@ class CollectorState:
             SPOOL_FULL.of(self._spool.full_ratio),
             STORE_POINTS.of(self._drain.points),
             STORE_UP.of(float(self._drain.up)),
+            STORE_LAG.of(self._drain.lag_seconds),
+            STORE_DELAYS.family(((bound,), count) for bound, count in self._drain.within()),
             *self._rollup_families(),
         ]
 

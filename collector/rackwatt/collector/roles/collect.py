@@ -2,7 +2,6 @@
 """`rackwatt collect`: MQTT to spool to store, and the spool's door for the accountant."""
 
 import asyncio
-import gc
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,9 +94,6 @@ async def _collect(site: Site, store: CollectStore, options: CollectOptions, clo
     ingest.watch.restore(watches)
     rollups = Rollups(store, Marks(options.data / "rollups.db"), clock)
     drain = Drain(spool, store, site, clock, rollups)
-    # A large site has half a million objects that stay: walking them takes 0.1 s each time.
-    gc.collect()
-    gc.freeze()
     state = CollectorState(known_of(site, options.halls), ingest, spool, drain, clock)
     door = Door(state, spool, ingest, options.token)
     orders = LetterOrders(spool, ingest, store, clock, ready=lambda: drain.up)

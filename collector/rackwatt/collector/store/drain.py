@@ -6,6 +6,7 @@ import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -241,6 +242,11 @@ class Drain:
             ages = (now - np.array(times, np.int64)) / 1000
             found = np.bincount(np.searchsorted(DELAYS, ages), minlength=len(DELAYS) + 1)
             self.delays = [old + new for old, new in zip(self.delays, found.tolist(), strict=True)]
+
+    def within(self) -> Iterator[tuple[str, int]]:
+        """Rows stored while they were at most so many seconds old; `+Inf`: all."""
+        bounds = [f"{bound:g}" for bound in DELAYS] + ["+Inf"]
+        return zip(bounds, accumulate(self.delays), strict=True)
 
     async def _roll_up(self, points: Points, result: WriteResult) -> None:
         """Have rollups made of what is in the store; what it refused would not be read back."""
