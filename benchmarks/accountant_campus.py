@@ -95,8 +95,8 @@ async def live(
         with watch.step("devices"):
             for kind, reading, received in batch.readings:
                 devices.observe(kind, reading, received)
-            for gpu, received in batch.gpus:
-                devices.observe_gpu(gpu, received)
+            for gpus, received in batch.gpus:
+                devices.observe_gpus(gpus, received)
         with watch.step("observe"):
             for record in batch.inputs:
                 figures.observe(record.device, record.time_ms, record.values)

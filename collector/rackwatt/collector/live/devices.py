@@ -79,7 +79,7 @@ class Devices:
     def observe(self, kind: Kind, reading: ReceivedReading, received_ms: int) -> None:
         """Take one reading, and when the collector received it."""
         if kind == "gpu":
-            self.observe_gpu(gpu_reading(reading), received_ms)
+            self.observe_gpus([gpu_reading(reading)], received_ms)
             return
         time_ms = min(reading.time_ms, received_ms)
         if reading.event is not None:
@@ -97,9 +97,9 @@ class Devices:
             known = latest[reading.device] = _Latest(time_ms)
         known.add(time_ms, values)
 
-    def observe_gpu(self, reading: GpuReading, received_ms: int) -> None:
-        """Take one GPU's reading; its time is set."""
-        self._fleet.add(min(reading.time, received_ms), reading)
+    def observe_gpus(self, readings: Iterable[GpuReading], received_ms: int) -> None:
+        """Take the GPUs' readings of one message; their times are set."""
+        self._fleet.add(readings, received_ms)
 
     def value(self, kind: Kind, device: str, field: str, now_ms: int) -> float | None:
         """A value that is fresh enough to be shown, else None."""

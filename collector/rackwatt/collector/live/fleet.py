@@ -3,7 +3,7 @@
 
 import math
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -62,6 +62,12 @@ class _Column:
         self.times.append(-1)
         self.values.append(np.nan)
 
+    def put(self, index: int, time_ms: int, value: Known) -> None:
+        """Take a GPU's value in, unless a newer one is here."""
+        if value is not UNSET and self.times[index] <= time_ms:
+            self.times[index] = time_ms
+            self.values[index] = math.nan if value is None else value
+
     def fresh(self, since_ms: int) -> NDArray[np.float64]:
         """The values that are not older; NaN for the others."""
         times, values = np.frombuffer(self.times, np.int64), np.frombuffer(self.values)
@@ -93,16 +99,17 @@ class Fleet:
         self._each = tuple(self._columns.values())
         self._racks: tuple[tuple[object, ...], int, NDArray[np.int64]] = ((), -1, np.empty(0, int))
 
-    def add(self, time_ms: int, item: GpuReading) -> None:
-        """Take a reading in."""
-        index = self._index.get(item.device)
-        if index is None:
-            index = self._enter(item.device, time_ms)
-        shown = item.power_watts, item.temperature_celsius, item.utilization_ratio
-        for column, value in zip(self._each, shown, strict=True):
-            if value is not UNSET and column.times[index] <= time_ms:
-                column.times[index] = time_ms
-                column.values[index] = np.nan if value is None else value
+    def add(self, readings: Iterable[GpuReading], received_ms: int) -> None:
+        """Take readings in; none of them is newer than its receipt."""
+        power, celsius, load = self._each
+        for item in readings:
+            time_ms = min(item.time, received_ms)
+            index = self._index.get(item.device)
+            if index is None:
+                index = self._enter(item.device, time_ms)
+            power.put(index, time_ms, item.power_watts)
+            celsius.put(index, time_ms, item.temperature_celsius)
+            load.put(index, time_ms, item.utilization_ratio)
 
     def _enter(self, device: str, time_ms: int) -> int:
         node = device.partition("/")[0]

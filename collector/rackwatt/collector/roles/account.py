@@ -165,8 +165,8 @@ class Accountant:
                 self._live.registers(item.device, item.registers)
         for kind, reading, received_ms in batch.readings:
             self._devices.observe(kind, reading, received_ms)
-        for gpu, received_ms in batch.gpus:
-            self._devices.observe_gpu(gpu, received_ms)
+        for gpus, received_ms in batch.gpus:
+            self._devices.observe_gpus(gpus, received_ms)
         for record in batch.inputs:
             if not record.held:
                 self._live.observe(record.device, record.time_ms, record.values)

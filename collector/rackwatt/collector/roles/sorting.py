@@ -29,8 +29,8 @@ class Batch:
     inventories: list[tuple[int, Sequence[InventoryItem]]] = field(default_factory=list)
     readings: list[tuple[Kind, ReceivedReading, int]] = field(default_factory=list)
     """What is shown, with when it was received: for the page."""
-    gpus: list[tuple[GpuReading, int]] = field(default_factory=list)
-    """GPUs' readings, with when they were received."""
+    gpus: list[tuple[Sequence[GpuReading], int]] = field(default_factory=list)
+    """GPUs' readings, message by message, with when it was received."""
 
 
 class Wanted(NamedTuple):
@@ -75,9 +75,9 @@ def sort(
 def _take_gpus(
     batch: Batch, readings: Sequence[GpuReading], received_ms: int, trusted: bool, agent: str
 ) -> None:
-    shown, counters = batch.gpus, batch.counters
+    batch.gpus.append((readings, received_ms))
+    counters = batch.counters
     for item in readings:
-        shown.append((item, received_ms))
         counter = item.energy_import_watt_hours
         if counter is not UNSET and counter is not None:
             counters.append(
