@@ -79,9 +79,10 @@ class Gathered:
     Args:
         layout: of its kind.
         mark: what stands for it on the disk.
+        expected: so many devices; room for them takes no memory before they come.
     """
 
-    def __init__(self, layout: Layout, mark: int) -> None:
+    def __init__(self, layout: Layout, mark: int, expected: int = 0) -> None:
         self._layout = layout
         self.mark = mark
         self.written = 0
@@ -91,15 +92,15 @@ class Gathered:
         self.series: list[Series] = []
         self._lines = np.zeros(_FIRST_ROWS, np.int32)
         """Number of a series to its line, counted from 1."""
-        columns = layout.columns
+        columns, rows = layout.columns, max(_FIRST_ROWS, expected)
         self._ready = 0
         """Lines that were set to nothing."""
-        self._newest = np.empty(_FIRST_ROWS, np.int64)
-        self._sums = np.empty((_FIRST_ROWS, len(columns["mean"])))
-        self._counts = np.empty((_FIRST_ROWS, len(columns["mean"])), np.uint16)
-        self._last = np.empty((_FIRST_ROWS, len(columns["last"])))
-        self._low = np.empty((_FIRST_ROWS, len(columns["min"])))
-        self._high = np.empty((_FIRST_ROWS, len(columns["max"])))
+        self._newest = np.empty(rows, np.int64)
+        self._sums = np.empty((rows, len(columns["mean"])))
+        self._counts = np.empty((rows, len(columns["mean"])), np.uint16)
+        self._last = np.empty((rows, len(columns["last"])))
+        self._low = np.empty((rows, len(columns["min"])))
+        self._high = np.empty((rows, len(columns["max"])))
 
     def __len__(self) -> int:
         """How many devices."""

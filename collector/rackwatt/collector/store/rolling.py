@@ -85,6 +85,8 @@ class Rollups:
         self._clock = clock
         self._max_lines = max_lines
         self._layouts: dict[tuple[Level, str], Layout] = {}
+        self._sizes: dict[tuple[Level, str], int] = {}
+        """Devices of the newest span that was made."""
         self._open: dict[_Key, Gathered] = {}
         self._closing: dict[_Key, Gathered] = {}
         """What is past and being written, or waits for the store."""
@@ -174,7 +176,7 @@ class Rollups:
             layout = self._layouts[level, kind] = Layout(rules)
         mark = self._mark(key, ALL)
         fresh.append(mark)
-        return Gathered(layout, mark.id)
+        return Gathered(layout, mark.id, self._sizes.get((level, kind), 0))
 
     def _add(self, part: Part) -> None:
         key: _Key = ("minute", part.kind, part.minute)
@@ -305,6 +307,7 @@ class Rollups:
             raise
         await self._done([gathered.mark], fresh)
         del self._closing[key]
+        self._sizes[key[:2]] = len(gathered)
 
     def _into_hour(
         self,
