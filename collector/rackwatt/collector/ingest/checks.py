@@ -134,7 +134,8 @@ class Checks:
             elif topic.last == INVENTORY:
                 self._take_inventory(batch, message, topic, now)
         batch.watches = list(touched.values())
-        batch.notes += [*self.owners.notes(), *self.clocks.notes()]
+        batch.clocks = self.clocks.changed()
+        batch.notes += self.owners.notes()
         batch.tallies = self.counts.tallies()
         return batch
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rackwatt.collector.ingest.state import Note
+from rackwatt.collector.ingest.changes import ClockRow
 from rackwatt.collector.ingest.watch import Held
 
 CLOCK_LIMIT_SECONDS: Final = 60.0
@@ -117,11 +117,12 @@ class Clocks:
         self._changed.add(agent)
         return offset
 
-    def notes(self) -> list[Note]:
+    def changed(self) -> list[ClockRow]:
         """What has changed since the last call."""
+        if not self._changed:
+            return []
         changed, self._changed = self._changed, set()
-        rows = [(name, (at := self._agents[name]).offset, _text(at)) for name in sorted(changed)]
-        return [Note("INSERT OR REPLACE INTO clocks VALUES (?, ?, ?)", rows)] if rows else []
+        return [(name, (at := self._agents[name]).offset, _text(at)) for name in changed]
 
     def doubtful(self) -> dict[str, list[dict[str, Any]]]:
         """Per agent and epoch which messages were taken by a wrong clock, as JSON.
@@ -162,13 +163,22 @@ def is_trusted(
 
 
 def _text(clock: AgentClock) -> str:
+    if len(clock.epochs) == 1:  # as nearly always
+        ((epoch, at),) = clock.epochs.items()
+        if not at.wrong:
+            return f'{{"{epoch}": [{at.through}, []]}}'
     return json.dumps({epoch: [at.through, at.wrong] for epoch, at in clock.epochs.items()})
 
 
-def load_clocks(db: sqlite3.Connection) -> list[tuple[str, AgentClock]]:
-    """The clocks as they were left."""
+def load_clocks(
+    db: sqlite3.Connection, changed: Mapping[str, ClockRow]
+) -> list[tuple[str, AgentClock]]:
+    """The clocks as they were left; `changed` is newer than the table."""
+    rows: dict[str, ClockRow] = {
+        row[0]: row for row in db.execute("SELECT agent, offset, epochs FROM clocks")
+    }
     found: list[tuple[str, AgentClock]] = []
-    for name, offset, text in db.execute("SELECT agent, offset, epochs FROM clocks"):
+    for name, offset, text in (rows | dict(changed)).values():
         epochs = {
             int(epoch): EpochClock(through, [(low, high, by) for low, high, by in wrong])
             for epoch, (through, wrong) in json.loads(text).items()

@@ -140,6 +140,7 @@ class Ingest:
                 await self.save(lambda: Batch(notes=self.checks.owners.notes()))
             try:
                 await self._spool.trim()
+                await self._spool.fold()
             except sqlite3.Error as error:
                 _log.error("spool: cannot trim: %s", error)
 

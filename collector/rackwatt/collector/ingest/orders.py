@@ -182,6 +182,7 @@ class LetterOrders:
         batch.messages += checked.messages
         batch.decoded += checked.decoded
         batch.watches += checked.watches
+        batch.clocks += checked.clocks
         batch.notes += checked.notes
         batch.replayed.append(letter.id)
         if not partly:  # else each has its letter already
