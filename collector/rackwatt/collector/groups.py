@@ -16,6 +16,8 @@ OWN: Final = {
     "deadletter": "rackwatt.collector.ingest.commands:letters_app",
 }
 """The collector's groups: where each stands."""
+ROOMS: Final = "rackwatt.commands"
+"""Entry points: the groups of other rooms."""
 
 
 class Groups(TyperGroup):
@@ -26,8 +28,8 @@ class Groups(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """A command or a group; what nobody knows is looked for everywhere, for the hint."""
         if cmd_name not in self.commands:
-            if cmd_name in OWN:
-                return self._add(cmd_name, _load(OWN[cmd_name]))
+            self._look_up(cmd_name)
+        if cmd_name not in self.commands:
             self.complete()
         return super().get_command(ctx, cmd_name)
 
@@ -42,20 +44,27 @@ class Groups(TyperGroup):
             return
         self._complete = True
         first = [name for name in self.commands if name not in OWN]
-        for name, where in OWN.items():
+        for name in (*OWN, *entry_points(group=ROOMS).names):
             if name not in self.commands:
-                self._add(name, _load(where))
-        for group in entry_points(group="rackwatt.commands"):
-            try:
-                self._add(group.name, group.load())
-            except ModuleNotFoundError as error:
-                if error.name is not None and error.name.startswith("rackwatt"):
-                    raise
+                self._look_up(name)
         rest = [name for name in self.commands if name not in OWN and name not in first]
         order = [*first, *OWN, *rest]
         self.commands = {name: self.commands[name] for name in order}
 
-    def _add(self, name: str, group: typer.Typer) -> Any:
+    def _look_up(self, name: str) -> None:
+        """Add the group of that name, if there is one."""
+        if name in OWN:
+            module, _, attribute = OWN[name].partition(":")
+            self._add(name, getattr(import_module(module), attribute))
+            return
+        for group in entry_points(group=ROOMS, name=name):
+            try:
+                self._add(name, group.load())
+            except ModuleNotFoundError as error:
+                if error.name is not None and error.name.startswith("rackwatt"):
+                    raise
+
+    def _add(self, name: str, group: typer.Typer) -> None:
         # Through an application around it, which keeps a group with one command a group.
         around = typer.Typer(
             add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
@@ -63,10 +72,3 @@ class Groups(TyperGroup):
         around.add_typer(group, name=name)
         command: Any = typer.main.get_command(around)
         self.commands[name] = command.commands[name]
-        return self.commands[name]
-
-
-def _load(where: str) -> typer.Typer:
-    module, _, name = where.partition(":")
-    loaded: typer.Typer = getattr(import_module(module), name)
-    return loaded
