@@ -91,7 +91,7 @@ async def live(
         with watch.step("sort"):
             batch = sort(found, {}, wanted)
         with watch.step("book"):
-            await keeper.book(batch, found[-1].id, "spool")
+            await keeper.book([batch], found[-1].id, "spool")
         with watch.step("devices"):
             for kind, reading, received in batch.readings:
                 devices.observe(kind, reading, received)

@@ -111,7 +111,7 @@ class Accountant:
         try:
             await self._open()
             async with asyncio.TaskGroup() as tasks:
-                following = self._following.run(self._take, self._keeper.cursor)
+                following = self._following.run(self._read, self._keeper.book, self._keeper.cursor)
                 tasks.create_task(following, name="follow")
                 tasks.create_task(self._close_intervals(), name="close")
                 tasks.create_task(self._publish(), name="publish")
@@ -149,14 +149,14 @@ class Accountant:
         self._ledger_view = replace(settled.view, held_readings=held)
         self._held = settled.held
 
-    async def _take(self, records: Sequence[Record], spool: str) -> None:
-        """Book a piece of a spool, then show it."""
+    async def _read(self, records: Sequence[Record]) -> Batch:
+        """Read a piece of a spool, and show it."""
         following = self._following
         clocks = following.offsets, following.doubts
         batch = await asyncio.to_thread(sort, records, clocks[0], self._wanted, clocks[1])
-        await self._keeper.book(batch, records[-1].id, spool)
         async with self._turn:
             await asyncio.to_thread(self._show, batch)
+        return batch
 
     def _show(self, batch: Batch) -> None:
         """Let figures and page know what came."""
