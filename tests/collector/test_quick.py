@@ -18,6 +18,7 @@ from rackwatt.wire.codec import (
     decode_readings,
 )
 from rackwatt.wire.readings import FIELDS, KINDS, Kind, Quality
+from rackwatt.wire.status import EpochState, Status
 
 QUICK: Final = Quick()
 NUMBERS: Final[list[Kind]] = [kind for kind in KINDS if FIELDS[kind]]
@@ -214,3 +215,50 @@ def test_whatever_comes(payload: bytes) -> None:
 def test_every_good_message_is_taken(readings: list[dict[str, float | None]]) -> None:
     whole = message(*(json.dumps({"device": f"d{n}", **item}) for n, item in enumerate(readings)))
     assert same("climate", whole)
+
+
+# -- statuses ---------------------------------------------------------------------------------
+
+
+def same_status(payload: bytes) -> bool:
+    quick = QUICK.status(payload)
+    if quick is None:
+        return False
+    model = Status.model_validate_json(payload)
+    assert (quick.state, quick.session, quick.time) == (model.state, model.session, model.time)
+    assert [(e.epoch, e.oldest, e.last, e.sent_through) for e in quick.epochs] == [
+        (e.epoch, e.oldest, e.last, e.sent_through) for e in model.epochs
+    ]
+    return True
+
+
+def test_the_common_status_is_taken_quickly() -> None:
+    epoch = EpochState(epoch=7, oldest=1, last=9, sent_through=8)
+    for epochs in ((), (epoch,), (epoch, epoch.model_copy(update={"epoch": 8}))):
+        status = Status(state="online", session=1, time=5, epochs=epochs)
+        assert same_status(status.model_dump_json().encode())
+    twice = b'{"state":"online","session":1,"time":5,"epochs":[%s,%s]}'
+    one = epoch.model_dump_json().encode()
+    assert not same_status(twice % (one, one))
+
+
+@settings(max_examples=800, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(["session", "time", "state", "epochs", "x"]), values),
+    st.lists(st.dictionaries(st.sampled_from(["epoch", "oldest", "last", "sent_through", "x"]),
+                             st.one_of(numbers, st.integers(0, 5).map(str))), max_size=3),
+    st.sampled_from(['"online"', '"offline"', '"away"', "1"]),
+)  # fmt: skip
+def test_whatever_status_comes(
+    more: dict[str, str], epochs: list[dict[str, str]], state: str
+) -> None:
+    def written(items: dict[str, str]) -> str:
+        return "{" + ",".join(f'"{name}":{value}' for name, value in items.items()) + "}"
+
+    listed = ",".join(
+        written({"epoch": f"{n + 1}", "oldest": "1", "last": "2", "sent_through": "2"} | item)
+        for n, item in enumerate(epochs)
+    )
+    good = {"state": state, "session": "1", "time": "5", "epochs": f"[{listed}]"}
+    for payload in (written(good), written(good | more)):
+        same_status(payload.encode())

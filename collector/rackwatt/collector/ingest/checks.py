@@ -12,9 +12,10 @@ from rackwatt.collector.ingest.complaints import Complaints
 from rackwatt.collector.ingest.counts import Counts
 from rackwatt.collector.ingest.decoding import Message
 from rackwatt.collector.ingest.quick import Quick
+from rackwatt.collector.ingest.said import Said
 from rackwatt.collector.ingest.spool import Batch, DeadLetter, Spool
 from rackwatt.collector.ingest.state import Owners
-from rackwatt.collector.ingest.watch import AgentWatch, Backfill, GapWatch, Loss, Said, Taken
+from rackwatt.collector.ingest.watch import AgentWatch, Backfill, GapWatch, Loss, Taken
 from rackwatt.wire.clock import Clock
 from rackwatt.wire.codec import (
     MAX_PAYLOAD_BYTES,

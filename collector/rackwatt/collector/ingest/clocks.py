@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rackwatt.collector.ingest.changes import ClockRow
-from rackwatt.collector.ingest.watch import Held
+from rackwatt.collector.ingest.said import Held
 
 CLOCK_LIMIT_SECONDS: Final = 60.0
 """Readings of an agent whose clock is off by more are kept, but not booked until released."""
@@ -61,6 +61,10 @@ class AgentClock:
     offset: float
     epochs: dict[int, EpochClock] = field(default_factory=dict)
 
+    def is_doubtful(self) -> bool:
+        """Whether it is off now, or was while messages were taken."""
+        return is_off(self.offset) or any(at.wrong for at in self.epochs.values())
+
 
 def is_off(offset: float) -> bool:
     """Whether a clock is too far off to be believed."""
@@ -77,6 +81,7 @@ class Clocks:
     def __init__(self, known: Iterable[tuple[str, AgentClock]] = ()) -> None:
         self._agents = dict(known)
         self._changed: set[str] = set()
+        self._doubtful = {name for name, clock in self._agents.items() if clock.is_doubtful()}
 
     def told(
         self, agent: str, epochs: Sequence[Held], offset: float, behind: float
@@ -113,7 +118,11 @@ class Clocks:
                 if is_off(worst):
                     at.add(at.through + 1, state.last, worst)
                 at.through = state.last
-        self._agents[agent] = AgentClock(offset, now)
+        self._agents[agent] = told = AgentClock(offset, now)
+        if told.is_doubtful():
+            self._doubtful.add(agent)
+        else:
+            self._doubtful.discard(agent)
         self._changed.add(agent)
         return offset
 
@@ -135,8 +144,8 @@ class Clocks:
                 {"epoch": epoch, "through": at.through, "wrong": list(at.wrong)}
                 for epoch, at in sorted(clock.epochs.items())
             ]
-            for name, clock in self._agents.items()
-            if is_off(clock.offset) or any(at.wrong for at in clock.epochs.values())
+            for name in sorted(self._doubtful)
+            for clock in (self._agents[name],)
         }
 
 

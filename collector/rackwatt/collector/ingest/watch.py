@@ -9,11 +9,13 @@ Pure state: no I/O, no clock; times are given by the caller.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
-from typing import Final, Literal, Protocol
+from itertools import islice
+from typing import Final
 
+from rackwatt.collector.ingest.said import Held, Said
 from rackwatt.wire.ranges import Range, Ranges
 
 GRACE_SECONDS: Final = 30.0
@@ -45,46 +47,6 @@ class Taken(Enum):
     """It is here already."""
     NO_ROOM = auto()
     """It cannot be remembered."""
-
-
-class Held(Protocol):
-    """What an agent says of one of its epochs: see `EpochState`."""
-
-    @property
-    def epoch(self) -> int:
-        """Its number."""
-
-    @property
-    def oldest(self) -> int:
-        """The oldest message still kept."""
-
-    @property
-    def last(self) -> int:
-        """The newest message taken."""
-
-    @property
-    def sent_through(self) -> int:
-        """All up to here were handed to a broker."""
-
-
-class Said(Protocol):
-    """What an agent says of itself: see `Status`."""
-
-    @property
-    def state(self) -> Literal["online", "offline"]:
-        """Whether it is there."""
-
-    @property
-    def session(self) -> int:
-        """Grows with each connection."""
-
-    @property
-    def time(self) -> int:
-        """Its clock, in ms since 1970 UTC."""
-
-    @property
-    def epochs(self) -> Sequence[Held]:
-        """What it holds, each epoch once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +143,14 @@ class AgentWatch:
     clock_offset_seconds: float | None = None
     unreadable: int = 0
     """Unreadable messages since the last replay request."""
+    behind: bool = False
+    """Something that it said it had sent was not here when it last said so."""
     forgotten_lost: int = 0
     """Messages lost in epochs that the agent no longer has and that left the watch."""
+
+    def is_complete(self) -> bool:
+        """Whether all that it said it had sent is here or closed as lost."""
+        return all(epoch.complete(epoch.sent_through) for epoch in self.epochs.values())
 
     def missing(self) -> int:
         """How many messages are overdue."""
@@ -241,13 +209,15 @@ class AgentWatch:
         fresh = not self.introduced
         self.introduced = True
         losses: list[Loss] = []
+        self.behind = False
         for state in status.epochs:
             watch = self.epochs.get(state.epoch)
             if watch is None:
                 watch = self.epochs[state.epoch] = EpochWatch()
             if fresh:
                 watch.floor = backfill.floor(state)
-            watch.told(state.sent_through, now)
+            if watch.told(state.sent_through, now):
+                self.behind = True
             losses += self._close(state.epoch, state.oldest - 1, LossReason.EVICTED)
         listed = {state.epoch for state in status.epochs}
         if listed:
@@ -301,10 +271,17 @@ class Backfill:
 
 
 class GapWatch:
-    """All agents of a collector."""
+    """All agents of a collector.
+
+    Characteristics: who has sent something that is not here is a suspect until it is; nobody else
+    can come to miss anything, so that of tens of thousands only those are looked at.
+    """
 
     def __init__(self) -> None:
         self._agents: dict[str, AgentWatch] = {}
+        self._suspects: dict[str, AgentWatch] = {}
+        self._bereft: dict[str, AgentWatch] = {}
+        """Those of which something was lost."""
 
     def __iter__(self) -> Iterator[AgentWatch]:
         """The agents, in the order in which they were first seen."""
@@ -329,6 +306,7 @@ class GapWatch:
     def restore(self, agents: Iterable[AgentWatch]) -> None:
         """Take over what the spool remembers."""
         self._agents = {agent.name: agent for agent in agents}
+        self._bereft = {agent.name: agent for agent in self if agent.lost()}
 
     def status(
         self,
@@ -355,10 +333,34 @@ class GapWatch:
         ended = (life, status.session) == (agent.life, agent.session) and not agent.online
         agent.life, agent.session = life, status.session
         agent.online = status.state == "online" and not ended
-        return agent.told(status, now, backfill)
+        losses = agent.told(status, now, backfill)
+        if agent.behind:
+            self._suspects[name] = agent
+        if losses:
+            self._bereft[name] = agent
+        return losses
+
+    def lost(self, loss: Loss) -> None:
+        """A range was closed by somebody else."""
+        self._bereft[loss.agent] = self._agents[loss.agent]
+
+    def of_note(self) -> list[AgentWatch]:
+        """Agents of which something is missing or lost, or may come to be; nearly all are not."""
+        return list((self._suspects | self._bereft).values())
+
+    def suspects(self, now: float, most: int) -> list[AgentWatch]:
+        """Agents that may miss something, aged; at most so many, the others at the next calls."""
+        found: list[AgentWatch] = []
+        for name in list(islice(self._suspects, most)):
+            agent = self._suspects.pop(name)
+            if agent.is_complete():
+                continue
+            for epoch in agent.epochs.values():
+                epoch.age(now)
+            self._suspects[name] = agent  # behind all others
+            found.append(agent)
+        return found
 
     def age(self, now: float) -> None:
         """Let time pass for what was sent."""
-        for agent in self._agents.values():
-            for epoch in agent.epochs.values():
-                epoch.age(now)
+        self.suspects(now, len(self._suspects))
