@@ -7,7 +7,6 @@ by a tenant and one tray of each rack by GPU: the worst case, as every GPU count
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path

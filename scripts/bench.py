@@ -53,7 +53,8 @@ def main() -> int:
         parser.error(f"there is no benchmark {wrong[0]!r}; there are {', '.join(known)}")
     options.out.mkdir(parents=True, exist_ok=True)
     names = options.names or list(known)
-    return 0 if all([run(name, known[name], options.out) for name in names]) else 1
+    good = [run(name, known[name], options.out) for name in names]
+    return 0 if all(good) else 1
 
 
 if __name__ == "__main__":
