@@ -99,7 +99,8 @@ def load_command(
     for worker in crew:
         worker.start()
     try:
-        _report(told, ended, linger)
+        plan = {"halls": halls, "seconds": seconds, "start_ms": start_ms}
+        _report(told, ended, linger, plan)
     except KeyboardInterrupt:
         ended.set()
     for worker in crew:
@@ -139,7 +140,9 @@ def _work(work: _Work, told: "Queue[tuple[int, dict[str, Any]]]", ended: Event) 
         thread.join()
 
 
-def _report(told: "Queue[tuple[int, dict[str, Any]]]", ended: Event, linger: float) -> None:
+def _report(
+    told: "Queue[tuple[int, dict[str, Any]]]", ended: Event, linger: float, plan: dict[str, Any]
+) -> None:
     """Print the sums of all connections, until the end."""
     newest: dict[int, dict[str, Any]] = {}
     due = time.monotonic()
@@ -151,16 +154,16 @@ def _report(told: "Queue[tuple[int, dict[str, Any]]]", ended: Event, linger: flo
         except Empty:
             pass
         if time.monotonic() >= due and newest:
-            _print(newest)
+            _print(newest, plan)
             due = time.monotonic() + 1.0
         if sent_at is None and newest and all(one["state"] == "sent" for one in newest.values()):
             sent_at = time.monotonic()
-            _print(newest)
+            _print(newest, plan)
         if sent_at is not None and time.monotonic() - sent_at >= linger:
             ended.set()
 
 
-def _print(newest: dict[int, dict[str, Any]]) -> None:
+def _print(newest: dict[int, dict[str, Any]], plan: dict[str, Any]) -> None:
     shown = list(newest.values())
     states = {one["state"] for one in shown}
     total: dict[str, Any] = {"state": states.pop() if len(states) == 1 else "playing"}
@@ -169,5 +172,6 @@ def _print(newest: dict[int, dict[str, Any]]) -> None:
     total["late_seconds"] = max(one["late_seconds"] for one in shown)
     kinds = sorted({kind for one in shown for kind in one["by_kind"]})
     total["by_kind"] = {k: sum(one["by_kind"].get(k, 0) for one in shown) for k in kinds}
+    total |= plan
     sys.stdout.write(json.dumps(total) + "\n")
     sys.stdout.flush()
