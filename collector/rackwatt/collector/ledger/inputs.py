@@ -273,7 +273,8 @@ class Inputs:
             " ORDER BY time_ms",
             (series, _either(low, low_ms), _either(high, high_ms)),
         )
-        return [Reading(time_ms, value) for time_ms, value in rows]
+        new = tuple.__new__  # a third of what the class' own way costs
+        return [new(Reading, row) for row in rows]
 
     def swaps(self, device: str) -> list[int]:
         """When a device was replaced."""
