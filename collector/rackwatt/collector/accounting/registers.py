@@ -109,12 +109,13 @@ def steps(
     """
     found: list[Step] = []
     events: list[RegisterEvent] = []
+    new = tuple.__new__  # a third of what the class' own way costs
     for before, after in pairwise(readings):
         energy: float | None = None
         code: Happening | None = "swap"
         if not swaps or not any(before.time_ms < swap <= after.time_ms for swap in swaps):
             energy, code = _advance(before, after, spec, power)
-        found.append(Step(before.time_ms, after.time_ms, energy))
+        found.append(new(Step, (before[0], after[0], energy)))
         if code is not None:
             events.append(RegisterEvent(after.time_ms, code, before.value, after.value))
     return found, events

@@ -52,39 +52,42 @@ def residual_uncertainty(
         ``None`` if an energy, or the class of a meter that counts, is not known.
     """
     found = list(terms)
-    known = Sensitivities([term.tap for term in found], classes)
-    return known.uncertainty(found, part_of_hour)
+    known = Sensitivities([(term.tap, term.resolution) for term in found], classes)
+    return known.uncertainty([term.energy for term in found], part_of_hour)
 
 
 class Sensitivities:
     """How the terms of a site bear upon its residual, for many intervals.
 
     Args:
-        taps: All terms.
+        terms: All terms, and the resolution of each one's register; see :class:`Measured`.
         classes: By device; see :func:`residual_uncertainty`.
     """
 
-    def __init__(self, taps: Iterable[Tap], classes: Mapping[str, MeterClass]) -> None:
-        self._terms: list[tuple[str, int, str]] = []
-        """Meter, sign and register; no meter: it counts for nothing."""
+    def __init__(
+        self, terms: Iterable[tuple[Tap, float | None]], classes: Mapping[str, MeterClass]
+    ) -> None:
+        self._terms: list[tuple[str, int, str, float | None]] = []
+        """Meter, sign, register and resolution; no meter: it counts for nothing."""
         self._meters: dict[str, MeterClass] = {}
-        for tap in taps:
+        for tap, resolution in terms:
             # Both directions of a meter share its error; a UPS's output is measured by itself.
             name = f"{tap.device} output" if tap.channel is OUTPUT else tap.device
             sign = tap.sign if tap.flow in _ADDING else -tap.sign
             counts = tap.flow != TIE
-            self._terms.append((name if counts else "", sign, f"{name} {tap.channel.energy}"))
+            register = f"{name} {tap.channel.energy}"
+            self._terms.append((name if counts else "", sign, register, resolution))
             if counts and tap.device in classes:
                 self._meters[name] = classes[tap.device]
 
-    def uncertainty(self, found: Sequence[Measured], part_of_hour: float) -> float | None:
+    def uncertainty(self, found: Sequence[Energy], part_of_hour: float) -> float | None:
         """Return the standard uncertainty of the residual, Wh; terms in the order of the taps."""
         net: dict[str, float] = {}
         steps: dict[str, float] = {}
-        for (name, sign, register), (_, energy, resolution) in zip(self._terms, found, strict=True):
+        for (name, sign, register, resolution), energy in zip(self._terms, found, strict=True):
             if not name:
                 continue
-            watt_hours = energy.watt_hours
+            watt_hours = energy[0]
             if watt_hours is None:
                 return None
             net[name] = net.get(name, 0.0) + sign * watt_hours

@@ -124,13 +124,13 @@ class Metered:
             span.terms, span.taps = terms, self._taps(terms)
             span.columns = [(tap, *self._found(tap, span)) for tap in span.taps]
             span.sums, span.sensitivities = Sums(span.taps, terms.buses), None
-        found = [Measured(tap, own[index], step) for tap, own, step in span.columns]
-        values = [energy.watt_hours for _, energy, _ in found]
+        found = [own[index] for _, own, _ in span.columns]
+        values = [energy[0] for energy in found]
         nodes, ties = span.sums.of(values)
         flags: set[str] = set()
-        for _, (_, *marks), _ in found:
-            if True in marks:
-                flags.update(name for name, mark in zip(_MARKS, marks, strict=True) if mark)
+        for energy in found:
+            if True in energy[1:]:
+                flags.update(n for n, mark in zip(_MARKS, energy[1:], strict=True) if mark)
         if self._on_battery(span.supplies, start, end):
             flags.add("ups_on_battery")
         bears = self._sensitivities(span, start)
@@ -189,7 +189,9 @@ class Metered:
                 name: MeterClass(m.accuracy, m.transformer_class, m.calibration_group)
                 for name, m in points.items()
             }
-            span.sensitivities = Sensitivities(span.taps, classes)
+            span.sensitivities = Sensitivities(
+                [(tap, step) for tap, _, step in span.columns], classes
+            )
         return span.sensitivities
 
     def _taps(self, terms: TermsLike) -> tuple[Tap, ...]:
