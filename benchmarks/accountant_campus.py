@@ -11,7 +11,6 @@ the feed is made beside it, before each second, and left out.
 import argparse
 import asyncio
 import cProfile
-import gc
 import os
 import pstats
 import resource
@@ -28,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.parts.campus import START_MS, Feed, Size, campus
 from benchmarks.parts.machine import memory_bytes, percentile, report
 from rackwatt.collector.accounting.battery import initial
-from rackwatt.collector.ingest import frames
+from rackwatt.collector.ingest import frames, garbage
 from rackwatt.collector.live.devices import Devices
 from rackwatt.collector.live.figures import LiveFigures
 from rackwatt.collector.live.frame import CollectorView, LedgerView, make_frame
@@ -145,7 +144,7 @@ def main() -> None:
     options = parser.parse_args()
     size = Size(254, 4572) if options.tenth else Size(2540, 45_720)
     profiler = cProfile.Profile() if options.profile else _Never()
-    gc.freeze()
+    garbage.settle()
     with tempfile.TemporaryDirectory() as name:
         result = asyncio.run(live(Path(name), size, options.seconds, profiler))
     if options.profile:

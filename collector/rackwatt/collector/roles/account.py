@@ -18,6 +18,7 @@ from rackwatt.collector.accounting.battery import initial
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
 from rackwatt.collector.copies.copier import Copier
 from rackwatt.collector.exposition import exposition
+from rackwatt.collector.ingest import garbage
 from rackwatt.collector.ingest.spool import Record
 from rackwatt.collector.ledger.held import Held
 from rackwatt.collector.ledger.warm import recent_inputs, register_specs
@@ -110,6 +111,7 @@ class Accountant:
         """
         try:
             await self._open()
+            garbage.settle()
             async with asyncio.TaskGroup() as tasks:
                 following = self._following.run(self._read, self._keeper.book, self._keeper.cursor)
                 tasks.create_task(following, name="follow")
