@@ -1,144 +1,141 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The load of the campus: who sends, valid messages, books that close, no number left out."""
+"""The campus that the load generator plays: its site file, its agents, its messages."""
 
+import itertools
 from collections import Counter
+from collections.abc import Mapping
 from math import fsum
 
 import pytest
+from typer.testing import CliRunner
 
-from rackwatt.collector.site import site_of
-from rackwatt.twin.load.campus import METERS, players, site_file
-from rackwatt.twin.load.payloads import (
-    Payloads,
-    gpu_name,
-    gpu_power,
-    inventory,
-    meter_watt_hours,
-    meter_watts,
-)
-from rackwatt.twin.load.sending import Sender
-from rackwatt.wire.codec import decode_envelope, decode_readings
+from rackwatt.collector.site import Site, site_of
+from rackwatt.twin.cli import app
+from rackwatt.twin.load.bodies import Voice, payload
+from rackwatt.twin.load.campus import site_text
+from rackwatt.twin.load.crew import KIND, SOURCES, crew
+from rackwatt.wire.codec import ReceivedReading, decode_envelope, decode_readings
 from rackwatt.wire.config import Document
-from rackwatt.wire.inventory import Inventory
-from rackwatt.wire.replay import ReplayRequest
-from rackwatt.wire.status import Status
+from rackwatt.wire.topics import Topic
 
-START = 1_790_000_000_000
+FIRST = 1_790_000_000_000
 
 
-class Client:
-    """Stands in for a connection: keeps what is published."""
-
-    def __init__(self) -> None:
-        self.published: list[tuple[str, bytes]] = []
-        self.on_message: object = None
-
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
-        assert qos == 1
-        assert retain == topic.endswith(("/status", "/inventory"))
-        self.published.append((topic, payload))
+def campus(scale: float) -> Site:
+    return site_of(Document("campus.yaml", site_text(scale)))
 
 
-def test_the_campus_has_the_reference_sites_numbers() -> None:
-    everyone = list(players(10))
-    kinds = Counter(player.kind for player in everyone)
-    assert kinds == {"gpu": 45_720, "climate": 2_540, "power": 500}
-    assert len({player.name for player in everyone}) == len(everyone)
-    per_second = sum(1000 / player.period_ms for player in everyone)
-    assert per_second == pytest.approx(5_326)
+@pytest.fixture(scope="module")
+def small() -> Site:
+    return campus(0.004)
 
 
-def test_every_message_is_valid_and_stands_in_the_site_file() -> None:
-    site = site_of(Document("site.yaml", site_file(1)))
-    payloads = Payloads(START, 77)
-    values = 0.0
+def readings(voice: Voice, seq: int) -> list[ReceivedReading]:
+    envelope = decode_envelope(payload(voice, seq, 7, FIRST))
+    assert (envelope.epoch, envelope.seq) == (7, seq)
+    assert envelope.time_ms == FIRST + voice.phase_ms + (seq - 1) * voice.period_ms
+    decoded = decode_readings(KIND[voice.what], envelope)
+    assert not decoded.rejects
+    return decoded.readings
+
+
+def test_the_whole_campus_is_the_reference_load() -> None:
+    site = campus(1.0)
+    voices = crew(site, 1.0)
+    counts = Counter(voice.what for voice in voices)
+    assert counts == {"tray": 45_800, "rack": 2540, "meter": 500}
+    assert len({voice.topic for voice in voices}) == len(voices)
+    messages = fsum(1000 / voice.period_ms for voice in voices)
+    assert messages == pytest.approx(5334)
+    one: Mapping[str, int] = {
+        what: sum(
+            len(reading.values)
+            for reading in readings(next(v for v in voices if v.what == what), 1)
+        )
+        for what in counts
+    }
+    values = fsum(one[voice.what] * 1000 / voice.period_ms for voice in voices)
+    assert values == pytest.approx(380_060)
+    devices = {what: len(readings(next(v for v in voices if v.what == what), 1)) for what in counts}
+    assert sum(counts[what] * devices[what] for what in counts) == 285_300
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.1, 0.004, 0.0001])
+def test_a_part_of_it_keeps_the_proportions(scale: float) -> None:
+    counts = Counter(voice.what for voice in crew(campus(scale), 1.0))
+    assert counts["tray"] == pytest.approx(45_800 * scale, rel=0.02, abs=18)
+    assert counts["rack"] == max(1, round(2540 * scale))
+    assert counts["meter"] == pytest.approx(500 * scale, rel=0.05, abs=6)
+
+
+def test_a_part_of_the_agents_is_evenly_chosen(small: Site) -> None:
+    half = crew(small, 0.5)
+    everyone = {voice.name for voice in crew(small, 1.0)}
+    assert {voice.name for voice in half} < everyone
+    assert len(half) == pytest.approx(len(everyone) / 2, abs=2)
+    assert len({voice.name.rpartition("-n")[0] for voice in half if voice.what == "tray"}) == 10
+
+
+def test_every_message_is_valid_and_fits_the_site_file(small: Site) -> None:
     seen: set[str] = set()
-    for player in players(1):
-        envelope = decode_envelope(payloads.message(player, 3))
-        assert (envelope.epoch, envelope.seq) == (77, 3)
-        assert envelope.time_ms == START + player.phase_ms + 2 * player.period_ms
-        decoded = decode_readings(player.kind, envelope)
-        assert not decoded.rejects
-        assert site.hall_of_agent(player.name) == "hall-01"
-        for reading in decoded.readings:
-            place = site.place(reading.device, envelope.time_ms)
-            assert place is not None or player.kind == "power"
+    for voice in crew(small, 1.0):
+        topic = Topic.parse(voice.topic)
+        assert (topic.site, topic.last) == (small.id, KIND[voice.what])
+        assert small.hall_of_agent(topic.agent) == topic.hall
+        for reading in readings(voice, 3):
+            assert small.place(reading.device, FIRST) or reading.device in small.meters_at(FIRST)
             assert reading.device not in seen
             seen.add(reading.device)
-            values += len(reading.values) * 1000 / player.period_ms
-    assert values == pytest.approx(38_192)
+        assert payload(voice, 3, 7, FIRST) == payload(voice, 3, 7, FIRST)
+        assert payload(voice, 3, 7, FIRST) != payload(voice, 4, 7, FIRST)
 
 
-def test_a_message_can_be_made_again_and_be_compared() -> None:
-    player = next(players(1))
-    one, other = Payloads(START, 7), Payloads(START, 7)
-    assert one.message(player, 9) == other.message(player, 9)
-    reading = decode_readings("gpu", decode_envelope(one.message(player, 9))).readings[2]
-    assert reading.device == gpu_name(player, 2)
-    assert reading.values["power_watts"] == gpu_power(player, 2, 9)
+def test_messages_are_spread_over_their_period_or_come_together(small: Site) -> None:
+    for what, period in (("tray", 10_000), ("meter", 1000)):
+        phases = sorted(v.phase_ms for v in crew(small, 1.0) if v.what == what)
+        gaps = [after - before for before, after in itertools.pairwise(phases)]
+        assert max(gaps) - min(gaps) <= 1
+        assert period - phases[-1] <= max(gaps) + 1
+    assert {voice.phase_ms for voice in crew(small, 1.0, together=True)} == {0}
 
 
-def test_sources_give_what_loads_take_and_registers_are_integrals() -> None:
-    counts = dict(METERS)
-    for at in (0.0, 61.5, 300.0, 3599.0):
-        sources = fsum(meter_watts(r, at) * counts[r] for r in ("grid", "pv", "wind"))
-        loads = fsum(meter_watts(r, at) * counts[r] for r in ("it", "cooling", "other"))
-        assert sources == pytest.approx(loads)
-    steps = 3600
-    summed = fsum(meter_watts("it", second + 0.5) for second in range(steps)) / 3600
-    counted = meter_watt_hours("it", steps) - meter_watt_hours("it", 0)
-    assert counted == pytest.approx(summed, rel=1e-6)
+def test_sources_give_what_loads_take_and_registers_agree_with_powers(small: Site) -> None:
+    meters = [voice for voice in crew(small, 1.0) if voice.what == "meter"]
+    for seq in (1, 31, 60, 3600):
+        watts = {v.name: readings(v, seq)[0].values["power_watts"] or 0.0 for v in meters}
+        given = fsum(w for name, w in watts.items() if name.split("-")[1] in SOURCES)
+        assert given == pytest.approx(fsum(watts.values()) - given, rel=1e-6)
+    for voice in (meters[0], next(v for v in crew(small, 1.0) if v.what == "tray")):
+        shown = [readings(voice, seq)[0].values for seq in range(1, 200)]
+        counted = (shown[-1]["energy_import_watt_hours"] or 0.0) - (
+            shown[0]["energy_import_watt_hours"] or 0.0
+        )
+        summed = fsum(values["power_watts"] or 0.0 for values in shown[1:])
+        assert counted == pytest.approx(summed * voice.period_ms / 3_600_000, abs=0.01)
 
 
-def test_a_sender_leaves_no_number_out_and_answers_what_is_asked() -> None:
-    everyone = [player for player in players(1) if player.number < 5]
-    client = Client()
-    sender = Sender(everyone, Payloads(START, 7), client)  # type: ignore[arg-type]
-    sender.begin(START)
-    for elapsed in (0, 1_000, 12_345, 40_000):
-        sender.turn(elapsed, START + elapsed)
-    sender.end(START + 40_000)
-    sent: dict[str, list[int]] = {}
-    newest: dict[str, Status] = {}
-    for topic, payload in client.published:
-        agent, last = topic.split("/")[-2:]
-        if last == "status":
-            newest[agent] = Status.model_validate_json(payload)
-        elif last == "inventory":
-            assert Inventory.model_validate_json(payload).devices
-        else:
-            sent.setdefault(agent, []).append(decode_envelope(payload).seq)
-    for player in everyone:
-        numbers = sent[player.name]
-        assert numbers == list(range(1, len(numbers) + 1))
-        assert len(numbers) == (40_000 - player.phase_ms) // player.period_ms + 1
-        (state,) = newest[player.name].epochs
-        assert (state.last, state.sent_through) == (len(numbers), len(numbers))
-    assert sender.counts.messages == sum(map(len, sent.values()))
+def test_registers_go_on_where_a_load_begins_again(small: Site) -> None:
+    voice = next(v for v in crew(small, 1.0) if v.what == "meter")
+
+    def register(first_ms: int) -> float:
+        decoded = decode_readings("power", decode_envelope(payload(voice, 1, 7, first_ms)))
+        return decoded.readings[0].values["energy_import_watt_hours"] or 0.0
+
+    later = register(FIRST + 60_000) - register(FIRST)
+    assert later == pytest.approx(voice.watts * 60 / 3600)
 
 
-def test_a_sender_sends_again_what_a_collector_asks_for() -> None:
-    player = next(players(1))
-    client = Client()
-    payloads = Payloads(START, 7)
-    sender = Sender([player], payloads, client)  # type: ignore[arg-type]
-    sender.turn(30_000, START + 30_000)
-    client.published.clear()
-
-    class Asked:
-        topic = f"{player.topic}/replay"
-        payload = ReplayRequest(request=1, epoch=7, ranges=((2, 3), (5, 9))).model_dump_json()
-
-    client.on_message(None, None, Asked())  # type: ignore[operator]
-    sender.answer()
-    numbers = [decode_envelope(p).seq for t, p in client.published if t.endswith("/gpu")]
-    assert numbers == [2, 3]
-    assert client.published[0][1] == payloads.message(player, 2)
-    assert sender.counts.replayed == 2
-
-
-def test_an_inventory_names_the_register() -> None:
-    player = next(player for player in players(1) if player.kind == "power")
-    (item,) = Inventory.model_validate_json(inventory(player, START)).devices
-    assert item.device == "grid-01-01"
-    assert "energy_import_watt_hours" in item.registers
+def test_the_command_writes_the_site_file_and_says_what_it_lacks(tmp_path: object) -> None:
+    run = CliRunner().invoke
+    assert (
+        run(app, ["load", "--write-site", f"{tmp_path}/s.yaml", "--scale", "0.001"]).exit_code == 0
+    )
+    assert run(app, ["load", "--write-site", f"{tmp_path}/no/s.yaml"]).exit_code == 2
+    assert run(app, ["load", "--site", f"{tmp_path}/s.yaml"]).exit_code == 2
+    broker = ["--broker", "mqtt://127.0.0.1:9"]
+    assert run(app, ["load", "--site", f"{tmp_path}/x.yaml", *broker]).exit_code == 2
+    record = ["--record", f"{tmp_path}/no/r.json"]
+    assert run(app, ["load", "--site", f"{tmp_path}/s.yaml", *broker, *record]).exit_code == 2
+    failed = run(app, ["load", "--site", f"{tmp_path}/s.yaml", *broker])
+    assert failed.exit_code == 1
+    assert "broker 127.0.0.1:9" in failed.output
