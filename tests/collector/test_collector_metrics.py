@@ -194,7 +194,10 @@ async def test_of_very_many_nodes_the_last_look_is_told(
     before = kit.state.summary()["nodes"]
     assert (before["online"], before["up"]) == (1, ["r1-n1"])
     kit.seen("r2-n1", "hall-a")
+    await kit.state.measure()  # soon after the last look: not looked again
     assert kit.state.summary()["nodes"] == before
+    assert isinstance(kit.clock, ManualClock)
+    kit.clock.advance(metrics.NODES_SECONDS)
     await kit.state.measure()
     assert kit.state.summary()["nodes"]["up"] == ["r1-n1", "r2-n1"]
     assert await value(kit, "rackwatt_gpu_nodes", rack="r2", state="online") == 1
