@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks at a running system every other second: metrics, processor time, memory."""
+"""Looks at a running system every five seconds: metrics, processor time, memory."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from typing import Any, Final
 from benchmarks.parts.campus_system import System
 from benchmarks.parts.machine import memory_bytes, percentile
 
-EVERY_SECONDS: Final = 2.0
+EVERY_SECONDS: Final = 5.0
 BUCKETS: Final = "rackwatt_store_rows_within_total"
 Metrics = Mapping[str, float]
 """Series as they stand in the text, and their values."""
