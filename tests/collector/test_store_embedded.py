@@ -297,6 +297,21 @@ def test_it_behaves_like_a_dictionary(
     assert found == model
 
 
+async def test_of_one_batch_the_later_row_counts_whatever_its_fields(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path, clock=ManualClock(NOW), keep_seconds=1e9)
+    await store.start()
+    nan = float("nan")
+    for fields in (
+        [{"x": 0.0}, {"x": 0.0}, {"x": 1.0, "y": 0.0}, {"x": 2.0}],
+        [{"x": 2.0, "y": 2.0}, {"x": nan, "y": 1.0}, {"x": 3.0, "y": 3.0}],
+    ):
+        await store.write([row_with("a", NOW, "power", one) for one in fields])
+        (found,) = read(tmp_path, "power", "a")
+        assert found.fields["x"] == fields[-1]["x"]
+    await store.aclose()
+    assert found.fields == {"x": 3.0, "y": 3.0}
+
+
 async def test_no_write_waits_on_the_loop(
     store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -242,6 +242,7 @@ class Session:
             async with client:
                 self._entered.set()
                 self._accepted = True
+                inflow.take_over()
                 await self._subscribe(client)
                 self._client = client
                 self.connected.set()
@@ -295,6 +296,8 @@ class Session:
         client._client.manual_ack_set(True)  # noqa: SLF001
         end_early(client)
         write_when_open(client)
+        if not _log.isEnabledFor(logging.DEBUG):
+            client._client.disable_logger()  # noqa: SLF001 - a line per packet, else for nobody
         return client
 
     async def _greet(self, greet: ConnectHandler) -> None:

@@ -22,6 +22,7 @@ fields has no such term.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 from typing import Any, Final, Protocol
 
 from rackwatt.collector.accounting.flows import Flows, TieFlow
@@ -201,8 +202,43 @@ def summed(
     return {bus: _flows(flows) for bus, flows in parts.items()}, tuple(ties)
 
 
+class Sums:
+    """Sums the same terms up again and again; see :func:`summed`.
+
+    Args:
+        terms: The terms.
+        buses: All buses; one on which nothing is metered has no flows.
+    """
+
+    def __init__(self, terms: Sequence[Tap], buses: Collection[str]) -> None:
+        parts: dict[str, dict[str, list[tuple[int, int]]]] = {bus: {} for bus in buses}
+        self._ties: list[tuple[int, Tap]] = []
+        for at, tap in enumerate(terms):
+            if tap.flow == TIE:
+                self._ties.append((at, tap))
+            else:
+                flows = parts.setdefault(tap.bus, {})
+                flows.setdefault(tap.flow, []).append((at, tap.sign))
+        self._parts = [(bus, list(flows.items())) for bus, flows in parts.items()]
+
+    def of(self, values: Sequence[float | None]) -> tuple[dict[str, Flows], tuple[TieFlow, ...]]:
+        """Sum energies or powers up, given in the order of the terms."""
+        nodes: dict[str, Flows] = {}
+        for bus, flows in self._parts:
+            sums: dict[str, float | None] = {}
+            for flow, members in flows:
+                own = [values[at] for at, _ in members]
+                known = None not in own
+                sums[flow] = fsum([values[at] * sign for at, sign in members]) if known else None  # type: ignore[operator]
+            nodes[bus] = _sorted(sums)
+        return nodes, tuple(TieFlow(tap.bus, tap.toward, values[at]) for at, tap in self._ties)
+
+
 def _flows(parts: Mapping[str, Sequence[float | None]]) -> Flows:
-    sums = {flow: total(values) for flow, values in parts.items()}
+    return _sorted({flow: total(values) for flow, values in parts.items()})
+
+
+def _sorted(sums: dict[str, float | None]) -> Flows:
     charge, discharge = sums.pop("charge", 0.0), sums.pop("discharge", 0.0)
     sources = {name: value for name, value in sums.items() if name in _SOURCES}
     sinks = {name: value for name, value in sums.items() if name not in _SOURCES}

@@ -7,10 +7,10 @@ register is too coarse or silent, and stands in, marked as estimated, where ther
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import fsum
-from typing import Final
+from typing import Final, NamedTuple
 
 from rackwatt.collector.accounting.power import MINIMUM_COVERAGE, PowerCurve, Reading
 from rackwatt.collector.accounting.registers import (
@@ -26,8 +26,7 @@ _PART_HOUR_RATIO: Final = 0.05
 """A part of an hour is scaled to its register only where the resolution is this fine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Energy:
+class Energy(NamedTuple):
     """The energy of one interval and how it was found.
 
     Attributes:
@@ -105,26 +104,28 @@ def energies(
 
 def _from_register(start: int, end: int, curves: _Curves) -> Energy:
     """Put an interval together from register steps, and power where there is none."""
-    parts: list[float | None] = []
+    parts: list[float] = []
     pieces: list[Energy] = []
-    reached, near = start, 2 * curves.spec.cadence_ms
-    for index in range(bisect_right(curves.ends, start), len(curves.steps)):
-        step = curves.steps[index]
-        if step.start_ms >= end:
+    reached, near, found = start, 2 * curves.spec.cadence_ms, curves.steps
+    for index in range(bisect_right(curves.ends, start), len(found)):
+        step = found[index]
+        first, last, watt_hours = step
+        if first >= end:
             break
-        if step.start_ms > reached:
-            pieces.append(Energy(curves.power.energy(reached, step.start_ms), estimated=True))
-        left, right = max(step.start_ms, start), min(step.end_ms, end)
-        span = step.end_ms - step.start_ms
-        if span <= near and step.watt_hours is not None:
-            parts.append(step.watt_hours * ((right - left) / span))  # nearly all of them
+        if first > reached:
+            pieces.append(Energy(curves.power.energy(reached, first), estimated=True))
+        left = first if first > start else start  # noqa: FURB136 - it is called for each reading
+        right = last if last < end else end  # noqa: FURB136
+        span = last - first
+        if span <= near and watt_hours is not None:
+            parts.append(watt_hours * ((right - left) / span))  # nearly all of them
         else:
             pieces.append(_piece(step, left, right, curves))
         reached = right
     if reached < end:
         pieces.append(Energy(curves.power.energy(reached, end), estimated=True))
     if not pieces:
-        return Energy(total(parts))
+        return Energy(fsum(parts))
     energy = total([*parts, *(piece.watt_hours for piece in pieces)])
     return Energy(
         energy,
@@ -185,7 +186,7 @@ def _shape_open(
         if best is None or energy.estimated or resolution <= FINE_RATIO * best:
             result.append(energy)
         elif power is None:
-            result.append(replace(energy, shape_estimated=True))
+            result.append(energy._replace(shape_estimated=True))
         else:
             result.append(Energy(power, provisional=True))
     return result
@@ -206,7 +207,7 @@ def _shape_hour(
     if len(exact) < len(counted) and resolution > _PART_HOUR_RATIO * whole:
         # A few minutes of a coarse register say less about their sum than power does.
         return [
-            replace(item, provisional=False, estimated=item.provisional or item.estimated)
+            item._replace(provisional=False, estimated=item.provisional or item.estimated)
             for item in _shape_open(counted, integrated, resolution)
         ]
     result = list(counted)
@@ -214,8 +215,7 @@ def _shape_hour(
     weight = fsum(weights.values())
     for index in exact:
         if weight > 0.0:
-            result[index] = replace(
-                counted[index],
+            result[index] = counted[index]._replace(
                 watt_hours=whole * weights[index] / weight,
                 shape_estimated=counted[index].shape_estimated or integrated[index] is None,
             )

@@ -3,9 +3,8 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import fsum
-from typing import Final
+from typing import Final, NamedTuple
 
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
 
@@ -13,8 +12,7 @@ MINIMUM_COVERAGE: Final = 0.9
 """Below this part of an interval, its integrated power is not taken for the whole."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Reading:
+class Reading(NamedTuple):
     """One value of one field of one meter at its own time (ms since 1970, UTC)."""
 
     time_ms: int
@@ -36,13 +34,14 @@ class PowerCurve:
     __slots__ = ("_ends", "_starts", "_watts")
 
     def __init__(self, readings: Sequence[Reading], cadence_ms: int) -> None:
-        self._ends = [reading.time_ms for reading in readings]
-        self._watts = [reading.value for reading in readings]
+        self._ends = [time_ms for time_ms, _ in readings]
+        self._watts = [value for _, value in readings]
         self._starts: list[int] = []
-        for index, end in enumerate(self._ends):
-            before = self._ends[index - 1] if index else end - cadence_ms
-            near = end - before <= 2 * cadence_ms
-            self._starts.append(before if near else end - cadence_ms)
+        near = 2 * cadence_ms
+        before = self._ends[0] - cadence_ms if readings else 0
+        for end in self._ends:
+            self._starts.append(before if end - before <= near else end - cadence_ms)
+            before = end
 
     def __bool__(self) -> bool:
         return bool(self._ends)
@@ -70,6 +69,11 @@ class PowerCurve:
         if covered <= 0 or covered < MINIMUM_COVERAGE * span:
             return None
         return energy if covered == span else energy * span / covered
+
+    def one_in(self, start_ms: int, end_ms: int) -> float | None:
+        """Return the last power read in a closed span, in W, ``None`` if none was."""
+        last = bisect_right(self._ends, end_ms)
+        return self._watts[last - 1] if last and self._ends[last - 1] >= start_ms else None
 
     def peak(self, start_ms: int, end_ms: int) -> float | None:
         """Return the greatest power read in a closed span, in W, ``None`` if none was."""

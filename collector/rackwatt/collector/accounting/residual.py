@@ -10,7 +10,7 @@ two boundary values (GUM F.2.2.1). Where a step is too coarse for the interval, 
 the hour its sum and power gives the shape: an interval then has its part of that step.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rackwatt.collector.accounting.channels import OUTPUT, TIE, Tap
@@ -51,23 +51,48 @@ def residual_uncertainty(
     Returns:
         ``None`` if an energy, or the class of a meter that counts, is not known.
     """
-    net: dict[str, float] = {}
-    steps: dict[str, float] = {}
-    meters: dict[str, MeterClass] = {}
-    for tap, energy, resolution in terms:
-        if tap.flow == TIE:
-            continue
-        if energy.watt_hours is None:
-            return None
-        # Both directions of a meter share its error; a UPS's output is measured by itself.
-        name = f"{tap.device} output" if tap.channel is OUTPUT else tap.device
-        sign = tap.sign if tap.flow in _ADDING else -tap.sign
-        net[name] = net.get(name, 0.0) + sign * energy.watt_hours
-        if tap.device in classes:
-            meters[name] = classes[tap.device]
-        if resolution is not None and not energy.estimated:
-            coarse = resolution > FINE_RATIO * energy.watt_hours
-            step = resolution * part_of_hour if coarse else resolution
+    found = list(terms)
+    known = Sensitivities([(term.tap, term.resolution) for term in found], classes)
+    return known.uncertainty([term.energy for term in found], part_of_hour)
+
+
+class Sensitivities:
+    """How the terms of a site bear upon its residual, for many intervals.
+
+    Args:
+        terms: All terms, and the resolution of each one's register; see :class:`Measured`.
+        classes: By device; see :func:`residual_uncertainty`.
+    """
+
+    def __init__(
+        self, terms: Iterable[tuple[Tap, float | None]], classes: Mapping[str, MeterClass]
+    ) -> None:
+        self._terms: list[tuple[str, int, str, float | None]] = []
+        """Meter, sign, register and resolution; no meter: it counts for nothing."""
+        self._meters: dict[str, MeterClass] = {}
+        for tap, resolution in terms:
+            # Both directions of a meter share its error; a UPS's output is measured by itself.
+            name = f"{tap.device} output" if tap.channel is OUTPUT else tap.device
+            sign = tap.sign if tap.flow in _ADDING else -tap.sign
+            counts = tap.flow != TIE
             register = f"{name} {tap.channel.energy}"
-            steps[register] = steps.get(register, 0.0) + sign * step
-    return standard_uncertainty(net, meters, resolutions=steps)
+            self._terms.append((name if counts else "", sign, register, resolution))
+            if counts and tap.device in classes:
+                self._meters[name] = classes[tap.device]
+
+    def uncertainty(self, found: Sequence[Energy], part_of_hour: float) -> float | None:
+        """Return the standard uncertainty of the residual, Wh; terms in the order of the taps."""
+        net: dict[str, float] = {}
+        steps: dict[str, float] = {}
+        for (name, sign, register, resolution), energy in zip(self._terms, found, strict=True):
+            if not name:
+                continue
+            watt_hours = energy[0]
+            if watt_hours is None:
+                return None
+            net[name] = net.get(name, 0.0) + sign * watt_hours
+            if resolution is not None and not energy.estimated:
+                coarse = resolution > FINE_RATIO * watt_hours
+                step = resolution * part_of_hour if coarse else resolution
+                steps[register] = steps.get(register, 0.0) + sign * step
+        return standard_uncertainty(net, self._meters, resolutions=steps)

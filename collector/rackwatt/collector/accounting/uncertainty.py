@@ -16,6 +16,7 @@ COVERAGE_FACTOR: Final = 2.0
 """What is shown behind "plus or minus": k = 2, about 95 %."""
 
 GROUP_CORRELATION: Final = 0.5
+_ROOT: Final = sqrt(3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class MeterClass:
     @property
     def relative(self) -> float:
         """Relative standard uncertainty."""
-        return (self.accuracy + self.transformer) / 100.0 / sqrt(3.0)
+        return (self.accuracy + self.transformer) / 100.0 / _ROOT
 
 
 def standard_uncertainty(

@@ -39,12 +39,8 @@ DAY_MS: Final = 24 * HOUR_MS
 
 def total(values: Iterable[float | None]) -> float | None:
     """Sum values, or ``None`` if one of them is unknown. The empty sum is 0."""
-    known: list[float] = []
-    for value in values:
-        if value is None:
-            return None
-        known.append(value)
-    return fsum(known)
+    known = [*values]
+    return None if None in known else fsum(known)  # type: ignore[arg-type]
 
 
 def normalised(amounts: Mapping[str, float]) -> dict[str, float] | None:

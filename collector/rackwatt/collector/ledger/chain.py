@@ -7,10 +7,13 @@ have a different number of items, so that no entry can pass for one of another k
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
+
+import msgspec
 
 AUTHOR: Final = "rackwatt"
 GENESIS: Final = "0" * 64
@@ -23,6 +26,15 @@ _ENCODER: Final = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, check_circular=False
 )
 
+_QUICK: Final = msgspec.json.Encoder(order="sorted")
+_PACKED: Final = msgspec.msgpack.Encoder()
+_PARSER: Final = msgspec.json.Decoder()
+_SMALL: Final = "0.0000"
+"""In the text of each number from 1e-5 up to 1e-4; Python writes it with an exponent."""
+_EXPONENT: Final = re.compile(r"e-?\d+(?=[,\]}])")
+_NOT_FINITE: Final = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]", re.DOTALL)
+"""Infinities and NaN in MessagePack; in JSON the quick encoder would write null."""
+
 
 def canonical(value: object) -> str:
     """Return the one JSON text of a value: sorted keys, no blanks, shortest floats.
@@ -31,6 +43,42 @@ def canonical(value: object) -> str:
         ValueError: A number is not finite.
     """
     return _ENCODER.encode(value)
+
+
+def canonical_row(row: dict[str, Any]) -> str:
+    """Return what :func:`canonical` does, in a third of the time.
+
+    A compiled encoder writes floats the same way but for very large and very small ones, which are
+    put right; where it would write anything else in another way, it is not asked.
+
+    Args:
+        row: Of an interval: strings, numbers, ``None``, in dictionaries and lists.
+
+    Raises:
+        ValueError: A number is not finite.
+    """
+    text = _QUICK.encode(row).decode()
+    strange = _SMALL in text or "\\" in text or "\x7f" in text or not text.isascii()
+    if strange or _NOT_FINITE.search(_PACKED.encode(row)):
+        return canonical(row)
+    parts: list[str] = []
+    done = 0
+    for found in _EXPONENT.finditer(text):
+        at, end = found.span()
+        start = max(text.rfind(":", 0, at), text.rfind(",", 0, at), text.rfind("[", 0, at)) + 1
+        if text.count('"', done, start) % 2 == 0:  # else it stands in a string
+            parts += (text[done:start], repr(float(text[start:end])))
+            done = end
+    return "".join((*parts, text[done:])) if parts else text
+
+
+def parsed(row: str) -> dict[str, Any]:
+    """Return a row that :func:`canonical_row` has written."""
+    try:
+        found: dict[str, Any] = _PARSER.decode(row)
+    except msgspec.MsgspecError:
+        found = json.loads(row)
+    return found
 
 
 def entry_hash(

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Books hours: meters what waits, and takes the battery through it, row by row."""
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Final
 from rackwatt.collector.accounting.battery import BatteryState
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
 from rackwatt.collector.ledger.bases import Noting
-from rackwatt.collector.ledger.chain import INTERVAL
+from rackwatt.collector.ledger.chain import INTERVAL, parsed
 from rackwatt.collector.ledger.dirty import (
     CARRIED,
     CLOSING,
@@ -164,17 +163,17 @@ class Closer:
                 state, before = None, old.text
                 continue
             if state is None:
-                state = battery_of(json.loads(before)) if before else self.state_before(start)
+                state = battery_of(parsed(before)) if before else self.state_before(start)
             booking, data = bookings.get(start), None
             if booking is None:
-                data = json.loads(stored[start].text)
+                data = parsed(stored[start].text)
                 booking = booking_of(data)
             entering = state
             text, state = self._rules.row(start, booking, entering)
             if old is not None and old.text == text and self._fits(old, start, booking, entering):
                 done.changed = False
                 continue
-            done.changed = old is None or battery_of(data or json.loads(old.text)) != state
+            done.changed = old is None or battery_of(data or parsed(old.text)) != state
             why = dirty.get(start, _CARRIED)
             revision = 1 if old is None else old.revision + 1
             news.append(New(start, revision, why.cause, why.author, text))

@@ -19,6 +19,7 @@ from rackwatt.collector.ledger.chain import (
     Entry,
     canonical,
     entry_hash,
+    parsed,
 )
 from rackwatt.collector.ledger.dirty import HOUR
 from rackwatt.collector.ledger.records import INTERVAL_MS
@@ -332,7 +333,7 @@ class Journal:
 
     def _rows(self, query: str, parameters: tuple[int, ...]) -> Iterator[LedgerRow]:
         for start, revision, cause, text, seq, author in self._db.execute(query, parameters):
-            yield LedgerRow(start, revision, cause, text, json.loads(text), seq, author)
+            yield LedgerRow(start, revision, cause, text, parsed(text), seq, author)
 
     def shown(self, kind: str, start_ms: int, end_ms: int) -> dict[int, Shown]:
         """The latest rows of a kind in a half-open span, unread, by their start."""

@@ -16,16 +16,16 @@ from rackwatt.collector.accounting.channels import (
     UTILITIES,
     WATER,
     Channel,
+    Sums,
     Tap,
     TermsLike,
-    summed,
     taps,
 )
 from rackwatt.collector.accounting.flows import of_site
 from rackwatt.collector.accounting.metering import Energy, MeterData, energies
 from rackwatt.collector.accounting.power import Reading
 from rackwatt.collector.accounting.registers import RegisterEvent
-from rackwatt.collector.accounting.residual import Measured, residual_uncertainty
+from rackwatt.collector.accounting.residual import Measured, Sensitivities
 from rackwatt.collector.accounting.uncertainty import MeterClass
 from rackwatt.collector.accounting.vocabulary import HOUR_MS, total
 from rackwatt.collector.ledger.inputs import Inputs
@@ -53,8 +53,11 @@ class Span:
     events: list[tuple[str, str, RegisterEvent]] = field(default_factory=list)
     terms: TermsLike | None = None
     taps: tuple[Tap, ...] = ()
+    columns: Sequence[tuple[Tap, Sequence[Energy], float | None]] = ()
+    """Of each term its energies, and the resolution of its register, Wh."""
     points: Mapping[str, Any] | None = None
-    classes: Mapping[str, MeterClass] = field(default_factory=dict)
+    sums: Sums = field(default_factory=lambda: Sums((), ()))
+    sensitivities: Sensitivities | None = None
     supplies: Sequence[str] = ()
     """UPSs, be they metering points or not."""
 
@@ -119,27 +122,32 @@ class Metered:
         terms = self._site.terms_at(start)
         if terms is not span.terms:
             span.terms, span.taps = terms, self._taps(terms)
-        found = [self._measured(tap, span, index) for tap in span.taps]
-        nodes, ties = summed([(m.tap, m.energy.watt_hours) for m in found], terms.buses)
-        known = sum(m.energy.watt_hours is not None for m in found)
-        flags = {name for m in found for name in _MARKS if getattr(m.energy, name)}
+            span.columns = [(tap, *self._found(tap, span)) for tap in span.taps]
+            span.sums, span.sensitivities = Sums(span.taps, terms.buses), None
+        found = [own[index] for _, own, _ in span.columns]
+        values = [energy[0] for energy in found]
+        nodes, ties = span.sums.of(values)
+        flags: set[str] = set()
+        for energy in found:
+            if True in energy[1:]:
+                flags.update(n for n, mark in zip(_MARKS, energy[1:], strict=True) if mark)
         if self._on_battery(span.supplies, start, end):
             flags.add("ups_on_battery")
-        classes = self._classes(span, start)
+        bears = self._sensitivities(span, start)
         utilities, odd = self._utilities(span, index, start)
         claims = dict(self._claims(span, index, start))
         # Only now have all meters of the interval been read.
         odd |= {f"register_{e.code}" for *_, e in span.events if start < e.time_ms <= end}
         return Booking(
             of_site(list(nodes.values())),
-            known / len(found) if found else 0.0,
+            (len(found) - values.count(None)) / len(found) if found else 0.0,
             tuple(sorted(flags | odd)),
             self._measured_stock(span.taps, end),
             terms.pue_category,
             claims,
             nodes if len(nodes) > 1 else None,
             ties,
-            residual_uncertainty(found, classes, (end - start) / HOUR_MS),
+            bears.uncertainty(found, (end - start) / HOUR_MS),
             utilities,
         )
 
@@ -172,16 +180,19 @@ class Metered:
             found[HEAT_REUSED] = total(heat)
         return found, flags
 
-    def _classes(self, span: Span, start: int) -> Mapping[str, MeterClass]:
-        """How good the physical meters are."""
+    def _sensitivities(self, span: Span, start: int) -> Sensitivities:
+        """How the terms bear upon the residual, by how good the physical meters are."""
         points = self._site.meters_at(start)
-        if points is not span.points:
+        if span.sensitivities is None or points is not span.points:
             span.points = points
-            span.classes = {
+            classes = {
                 name: MeterClass(m.accuracy, m.transformer_class, m.calibration_group)
                 for name, m in points.items()
             }
-        return span.classes
+            span.sensitivities = Sensitivities(
+                [(tap, step) for tap, _, step in span.columns], classes
+            )
+        return span.sensitivities
 
     def _taps(self, terms: TermsLike) -> tuple[Tap, ...]:
         inputs = self._inputs
@@ -200,12 +211,15 @@ class Metered:
         )
 
     def _measured(self, tap: Tap, span: Span, index: int) -> Measured:
+        found = self._found(tap, span)
+        return Measured(tap, found.energies[index], found.resolution)
+
+    def _found(self, tap: Tap, span: Span) -> Found:
         key = tap.device, tap.channel
         if key not in span.meters:
             span.meters[key], events = self._meter(tap, span.boundaries)
             span.events += [(tap.device, tap.channel.energy, event) for event in events]
-        found = span.meters[key]
-        return Measured(tap, found.energies[index], found.resolution)
+        return span.meters[key]
 
     def _meter(self, tap: Tap, boundaries: Sequence[int]) -> tuple[Found, list[RegisterEvent]]:
         inputs, channel = self._inputs, tap.channel
@@ -253,6 +267,8 @@ class Metered:
         batteries = [tap.device for tap in members if tap.flow == "charge"]
         capacity = self._battery.capacity_watt_hours
         if capacity is None or len(batteries) != 1:
+            return None
+        if not self._inputs.knows(batteries[0], STATE_OF_CHARGE):
             return None
         low = end - 2 * cadence_ms(self._site, batteries[0], end)
         readings = self._inputs.readings(batteries[0], STATE_OF_CHARGE, low, end)

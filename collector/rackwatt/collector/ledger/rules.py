@@ -9,8 +9,8 @@ from rackwatt.collector.accounting.factors import SiteFactors
 from rackwatt.collector.accounting.flows import ONE_BUS
 from rackwatt.collector.accounting.interval import account_network
 from rackwatt.collector.accounting.masses import plus
-from rackwatt.collector.accounting.vocabulary import DAY_MS, SERIES
-from rackwatt.collector.ledger.chain import canonical
+from rackwatt.collector.accounting.vocabulary import DAY_MS, SERIES, UNKNOWN
+from rackwatt.collector.ledger.chain import canonical_row
 from rackwatt.collector.ledger.journal import Booking, row_of
 from rackwatt.collector.ledger.records import INTERVAL_MS
 
@@ -42,7 +42,8 @@ class Rules:
     def row(self, start: int, booking: Booking, state: BatteryState) -> tuple[str, BatteryState]:
         """Book an interval: its row as canonical JSON, and the battery at its end."""
         end = start + INTERVAL_MS
-        first = self.initial_watt_hours > 0.0 and state == self.opening(start)
+        held = self.initial_watt_hours
+        first = 0.0 < held == state.stock.get(UNKNOWN) and state == self.opening(start)
         if booking.measured_stock and not any(state.stock.values()):
             state = self._found(start, booking, booking.measured_stock, state)
             first = any(state.stock.values())
@@ -59,7 +60,7 @@ class Rules:
         )
         if first:
             result = result._replace(flags=tuple(sorted((*result.flags, INITIAL_STOCK))))
-        return canonical(row_of(booking, result)), result.battery
+        return canonical_row(row_of(booking, result)), result.battery
 
     def _found(
         self, start: int, booking: Booking, measured: float, state: BatteryState

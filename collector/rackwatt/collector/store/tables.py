@@ -82,14 +82,14 @@ class Tables:
         """
         rejected: list[tuple[Row, str]] = []
         groups: dict[_Shape, list[tuple[object, ...]]] = {}
+        shape_at: dict[tuple[object, ...], _Shape] = {}
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             for row in rows:
-                reason = self._sort_in(row, groups)
+                reason = self._sort_in(row, groups, shape_at)
                 if reason:
                     rejected.append((row, reason))
-            for shape, values in groups.items():
-                self.connection.executemany(self._statements[shape], values)
+            self._flush(groups)
             self.connection.execute("COMMIT")
         except BaseException:
             self._columns.clear()  # what was added is undone
@@ -99,8 +99,22 @@ class Tables:
             raise
         return rejected
 
-    def _sort_in(self, row: Row, groups: dict[_Shape, list[tuple[object, ...]]]) -> str:
-        """Put a row to its like; returns why it cannot be written, or "" when it can."""
+    def _flush(self, groups: dict[_Shape, list[tuple[object, ...]]]) -> None:
+        for shape, values in groups.items():
+            self.connection.executemany(self._statements[shape], values)
+        groups.clear()
+
+    def _sort_in(
+        self,
+        row: Row,
+        groups: dict[_Shape, list[tuple[object, ...]]],
+        shape_at: dict[tuple[object, ...], _Shape],
+    ) -> str:
+        """Put a row to its like; returns why it cannot be written, or "" when it can.
+
+        Of two rows of one device and time the later one counts, so where they are not alike the
+        earlier one is written before.
+        """
         fields = row.fields
         bad = [n for n, v in fields.items() if not isinstance(v, str) and not math.isfinite(v)]
         if bad:
@@ -112,6 +126,11 @@ class Tables:
             tuple([name for name, _ in row.tags]),
             tuple([(name, type(value) is str) for name, value in fields.items()]),
         )
+        place = (row.measurement, row.time_ms, *_device(row))
+        if shape_at.setdefault(place, shape) != shape:
+            self._flush(groups)
+            shape_at.clear()
+            shape_at[place] = shape
         group = groups.get(shape)
         if group is None:
             if shape not in self._statements:
@@ -164,6 +183,14 @@ class Tables:
 
     def _add(self, table: str, name: str, kind: str) -> None:
         self.connection.execute(f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(name)} {kind}")
+
+
+def _device(row: Row) -> tuple[object, ...]:
+    """What names a row's series, wherever it stands: its device, else all its tags."""
+    for name, value in row.tags:
+        if name == "device":
+            return (value,)
+    return row.tags
 
 
 def _upsert(table: str, key: Sequence[str], names: Sequence[str]) -> str:
