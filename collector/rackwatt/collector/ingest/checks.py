@@ -84,11 +84,15 @@ class Checks:
         self._complaints = Complaints(clock)
         self._quick = Quick()
         known = spool.remembered.owners
-        self.owners = Owners(known, clock.monotonic(), Rights(places.is_node))
+        self.owners = Owners(known, clock.monotonic(), Rights(self._is_node))
         self.watch = GapWatch()
         self.counts = Counts.of(spool.tallies)
         self.clocks = Clocks(spool.remembered.clocks)
         self.echo = Echo(f"{clock.now_ms()}")
+
+    def _is_node(self, name: str) -> bool:
+        """By the site file as it is now."""
+        return self._places.is_node(name)
 
     @property
     def places(self) -> Places:
