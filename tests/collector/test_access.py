@@ -15,14 +15,14 @@ from collecting import TOKEN, collector_kit
 from collector.house import House
 from doubles import Running, until
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
-from rackwatt.collector.access import Access, Guard, is_loopback, shown_token, warn_of_exposure
+from rackwatt.collector.access import Access, Guard, warn_of_exposure
 from rackwatt.collector.headers import SecurityHeaders
 from rackwatt.collector.service import serve_http
+from rackwatt.wire.listening import is_loopback, opens, shown_token
 from servers.fixtures import HOST, free_port
 
 ANY = "0.0.0.0"  # noqa: S104
@@ -121,9 +121,8 @@ def test_the_time_of_a_comparison_tells_nothing(monkeypatch: pytest.MonkeyPatch)
         return mine == given
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    guard = Guard(APP, Access((SECRET, "another-long-token")), HOST)
-    scope = {"headers": [(b"authorization", f"Bearer {SECRET}".encode())]}
-    assert guard._shows_token(Headers(scope=scope))
+    tokens = [SECRET.encode(), b"another-long-token"]
+    assert opens(tokens, [f"Bearer {SECRET}"])
     assert len(compared) == 2
     assert shown_token("Bearer  x ") == b"x"
 

@@ -230,7 +230,7 @@ async def _run_until(stop: asyncio.Event, loaded: Sequence[Loaded]) -> None:
         for item in loaded:
             agent = make_agent(item)
             if item.config.metrics is not None:
-                serve(agent, item.config.metrics.listen)
+                serve(agent, item.config.metrics.listen, item.metrics_token)
             running.append(tasks.create_task(agent.run(), name=item.config.agent.name))
         await stop.wait()
         for task in running:

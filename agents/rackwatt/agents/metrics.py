@@ -4,11 +4,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from rackwatt.agents.agent import Agent
+from rackwatt.agents.listener import listen
 from rackwatt.wire.metrics import MetricSpec
 
 ROUNDS: Final = MetricSpec("rackwatt_agent_rounds_total", "counter", "Sampling rounds.")
@@ -80,16 +81,21 @@ class AgentCollector(Collector):
         ]
 
 
-def serve(agent: Agent, listen: str) -> None:
+def serve(agent: Agent, address: str, token: str = "") -> None:
     """Serve `/metrics` at `host:port` from a thread of its own.
+
+    Args:
+        agent: whose metrics.
+        address: where to listen.
+        token: what a client must show; empty: nothing.
 
     Raises:
         OSError: the address is taken or not ours.
     """
-    host, _, port = listen.rpartition(":")
+    host, _, port = address.rpartition(":")
     registry = CollectorRegistry()
     registry.register(AgentCollector(agent))
     try:
-        start_http_server(int(port), addr=host.strip("[]"), registry=registry)
+        listen(registry, host.strip("[]"), int(port), token)
     except OSError as error:
-        raise OSError(f"metrics: cannot listen on {listen}: {error.strerror or error}") from error
+        raise OSError(f"metrics: cannot listen on {address}: {error.strerror or error}") from error

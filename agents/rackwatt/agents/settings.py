@@ -23,6 +23,7 @@ from rackwatt.wire.config import (
     load_document,
     nearest,
 )
+from rackwatt.wire.listening import MIN_TOKEN_LETTERS, is_token
 from rackwatt.wire.session import BrokerSettings
 from rackwatt.wire.topics import check_name
 
@@ -89,8 +90,10 @@ class OutboxSettings(_Strict):
 class MetricsSettings(_Strict):
     """The agent's own Prometheus metrics."""
 
-    listen: str
+    listen: str = "127.0.0.1:9101"
     """Address and port; keep it on loopback or on the monitoring network."""
+    token_file: Path | None = None
+    """Holds what a client must show; None: whoever reaches the address may read."""
 
     @field_validator("listen", mode="before")
     @classmethod
@@ -145,6 +148,14 @@ class Loaded:
         """Where the outbox lies; relative paths start at the configuration file."""
         return self.context.config_dir / self.config.outbox.path
 
+    @property
+    def metrics_token(self) -> str:
+        """What a client of `/metrics` must show; empty: nothing."""
+        settings = self.config.metrics
+        if settings is None or settings.token_file is None:
+            return ""
+        return _token(self.context.config_dir / settings.token_file)
+
     def create_source(self) -> Source:
         """The source, not started."""
         return self._driver.create(self._section, self.context)
@@ -162,6 +173,7 @@ def load_config(path: Path) -> Loaded:
     whole = _validated(document, driver, name, errors)
     errors += _foreign_sections(document, name)
     errors += _broker_misfits(document)
+    errors += _metrics_misfits(document)
     misfits: Callable[[Document], Iterable[ConfigError]] | None = getattr(driver, "misfits", None)
     if misfits is not None:
         errors += misfits(document)
@@ -246,6 +258,37 @@ def _broker_misfits(document: Document) -> Iterator[ConfigError]:
     url = broker.get("url")
     if isinstance(url, str) and not _port_fits(url):
         yield document.error(("broker", "url"), "the port must be a number from 1 to 65535")
+
+
+def _metrics_misfits(document: Document) -> Iterator[ConfigError]:
+    metrics = document.data.get("metrics")
+    name = metrics.get("token_file") if isinstance(metrics, dict) else None
+    if isinstance(name, str):
+        path = Path(document.file).resolve().parent / name
+        try:
+            _token(path)
+        except OSError as error:
+            yield document.error(("metrics", "token_file"), str(error))
+
+
+def _token(path: Path) -> str:
+    """The token in a file.
+
+    Raises:
+        OSError: there is none.
+    """
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        raise OSError(f"there is no file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it holds no text"
+        raise OSError(f"{path} cannot be read: {reason}") from None
+    if not is_token(text):
+        raise OSError(
+            f"{path} must hold one line of at least {MIN_TOKEN_LETTERS} letters, digits and signs"
+        )
+    return text
 
 
 def _port_fits(url: str) -> bool:

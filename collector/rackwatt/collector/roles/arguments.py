@@ -16,9 +16,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import ValidationError
 
-from rackwatt.collector.access import MIN_TOKEN_LETTERS, Access
+from rackwatt.collector.access import Access
 from rackwatt.collector.site import Site
 from rackwatt.wire.config import ConfigError, ConfigErrors, load_document, nearest
+from rackwatt.wire.listening import MIN_TOKEN_LETTERS, is_token
 from rackwatt.wire.session import BrokerSettings
 
 
@@ -161,7 +162,7 @@ def web_access(
     tokens: tuple[str, ...] = ()
     if token_file is not None:
         tokens = (read_secret("--web-token-file", token_file, MIN_TOKEN_LETTERS),)
-        if not tokens[0].isascii() or any(letter.isspace() for letter in tokens[0]):
+        if not is_token(tokens[0]):
             raise UsageProblem("--web-token-file: only letters, digits and signs of ASCII")
     usable_certificate("--web", certificate_file, key_file)
     return Access(tokens, certificate_file, key_file, tuple(names))
