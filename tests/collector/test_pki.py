@@ -314,6 +314,19 @@ async def test_a_last_will_is_no_way_round(site: Site) -> None:
             break
 
 
+def test_a_server_of_its_own_is_signed_and_is_no_client(folder: Folder) -> None:
+    run("server", "page", HOST, "page.example.org", "--dir", folder.path)
+    file = folder.path / "servers" / "page.crt"
+    certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert [use._name for use in usage] == ["serverAuth"]
+    assert stat.S_IMODE(file.with_suffix(".key").stat().st_mode) == 0o600
+    assert "'page' is taken" in run("agent", "page", "--dir", folder.path, code=2)
+    assert "pki broker" in run("server", "broker", HOST, "--dir", folder.path, code=2)
+    assert "is no host name" in run("server", "p2", "a b", "--dir", folder.path, code=2)
+    run("revoke", "page", "--dir", folder.path)
+
+
 def test_an_agent_named_as_a_collector_is_not_signed(folder: Folder) -> None:
     run("broker", "--site", "demo", "--collector", "c1", "--dir", folder.path, HOST)
     assert "a collector in the broker's rules" in run("agent", "c1", "--dir", folder.path, code=2)

@@ -6,7 +6,6 @@ are processes with certificates, as at a site.
 """
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,15 +20,10 @@ from faults_kit.processes import CollectorProcess, eventually, lifeline
 from faults_kit.table import FULL, Line
 from soak.backlog import last_id
 from soak.parts import Lifeline, Part
-from typer.testing import CliRunner
 
-from rackwatt.collector.pki.cli import pki_app
 from rackwatt.collector.pki.folder import Folder
 from rackwatt.wire.readings import KINDS
-from rackwatt.wire.session import BrokerSettings
-from servers.fixtures import HOST, free_port
-from servers.process import ServerProcess
-from servers.programs import require
+from servers.mutual import MutualMosquitto, pki
 
 pytestmark = pytest.mark.e2e
 
@@ -61,6 +55,8 @@ class Intruder:
     seen: str
     """What the broker's log says, or the collector's reason."""
     key: str = KEY
+    foreign: bool = False
+    """Whether another authority signed it."""
     site: str = "demo"
     hall: str = "hall-a"
     name: str = KEY
@@ -69,7 +65,7 @@ class Intruder:
 
 INTRUDERS = (
     Intruder("anonymous", "broker", NO_CERTIFICATE, key="", name="snmp-b", hall="hall-b"),
-    Intruder("a wrong authority", "broker", NOT_BELIEVED, key="other/r1-n1"),
+    Intruder("a wrong authority", "broker", NOT_BELIEVED, foreign=True),
     Intruder("an expired certificate", "broker", NOT_BELIEVED, key="r2-n1", name="r2-n1"),
     Intruder("a revoked certificate", "broker", NOT_BELIEVED, key="r9-n1", name="r9-n1"),
     Intruder("a stolen name", "broker", HUNG_UP, name=GOOD),
@@ -81,65 +77,28 @@ INTRUDERS = (
 )
 
 
-class Broker(ServerProcess):
-    """Mosquitto, as `rackwatt pki` says."""
+def foreign(folder: Path) -> Path:
+    """The folder of another authority."""
+    return folder.with_name("other")
 
-    def __init__(self, folder: Path) -> None:
-        self.pki = folder / "pki"
-        port, state = free_port(), folder / "mosquitto"
-        state.mkdir()
-        now = datetime.now(UTC)
-        self.run("init", "--site", "demo")
-        self.run("init", "--site", "demo", folder="other")
-        self.run("agent", KEY, folder="other")
-        self.run("agent", GOOD, KEY, "r9-n1")
-        made = Folder(self.pki)
-        made.client("agent", "r2-n1", now - timedelta(days=30), 10)
-        given = ["--port", str(port), "--data", str(state), "--collector", "collector-1", HOST]
-        self.run("broker", "--site", "demo", *given)
-        self.run("collector", "collector-1")
-        self.run("revoke", "r9-n1")
-        file = self.pki / "broker" / "mosquitto.conf"
-        if os.geteuid() == 0:  # else it gives up its rights, and cannot read its key
-            file.write_text(file.read_text() + "user root\n", encoding="utf-8")
-        super().__init__([require("mosquitto"), "-c", file], port=port, directory=state)
 
-    def run(self, command: str, *arguments: str, folder: str = "pki") -> None:
-        given = [command, *arguments, "--dir", str(self.pki.with_name(folder))]
-        found = CliRunner().invoke(pki_app, given)
-        assert found.exit_code == 0, found.output
-
-    @property
-    def url(self) -> str:
-        return f"mqtts://{HOST}:{self.port}"
-
-    def settings(self, purpose: str, key: str) -> BrokerSettings:
-        folder, _, name = key.rpartition("/")
-        keys = self.pki.with_name(folder or "pki") / purpose
-        return BrokerSettings(
-            url=self.url, ca_file=self.pki / "ca.crt",
-            certificate_file=keys / f"{name}.crt", key_file=keys / f"{name}.key",
-        )  # fmt: skip
-
-    def said(self, text: str) -> int:
-        return self.log_path.read_text(encoding="utf-8", errors="replace").count(text)
+def sign_worse(folder: Path) -> None:
+    """Certificates that are old, revoked, or of another authority."""
+    now = datetime.now(UTC)
+    pki(foreign(folder), "init", "--site", "demo")
+    pki(foreign(folder), "agent", KEY)
+    Folder(folder).client("agent", "r2-n1", now - timedelta(days=30), 10)
+    pki(folder, "revoke", "r9-n1")
 
 
 class Scene:
     """A broker, a collector, a good agent, and whoever else comes."""
 
-    def __init__(self, folder: Path, broker: Broker, line: Lifeline) -> None:
+    def __init__(self, folder: Path, broker: MutualMosquitto, line: Lifeline) -> None:
         self.folder = folder
         self.broker = broker
         self.line = line
-        us = broker.settings("collectors", "collector-1")
-        assert us.certificate_file is not None
-        assert us.key_file is not None
-        files = [
-            "--broker-ca-file", str(us.ca_file), "--broker-certificate-file",
-            str(us.certificate_file), "--broker-key-file", str(us.key_file),
-        ]  # fmt: skip
-        self.collector = CollectorProcess(folder, broker.url, line, files)
+        self.collector = CollectorProcess(folder, broker.url, line, broker.collector_options())
         good = Intruder("nothing", "nobody", "", key=GOOD, name=GOOD, node=DEVICE)
         self.good = self.agent("good", good)
 
@@ -147,14 +106,15 @@ class Scene:
         """A real agent, not started."""
         identity = ""
         if who.key:
-            files = self.broker.settings("agents", who.key)
-            identity = (
-                f', certificate_file: "{files.certificate_file}", key_file: "{files.key_file}"'
-            )
+            certificate, key = self.broker.key(who.key)
+            if who.foreign:
+                place = foreign(self.broker.pki) / "agents"
+                certificate, key = place / certificate.name, place / key.name
+            identity = f', certificate_file: "{certificate}", key_file: "{key}"'
         file = self.folder / f"{label}.yaml"
         text = CONFIG.format(
             site=who.site, hall=who.hall, name=who.name, node=who.node, url=self.broker.url,
-            authority=self.broker.pki / "ca.crt", identity=identity, outbox=f"{label}.db",
+            authority=self.broker.authority, identity=identity, outbox=f"{label}.db",
         )  # fmt: skip
         file.write_text(text, encoding="utf-8")
         return Part(label, "rackwatt.agents.cli", ["run", str(file)], self.folder, self.line)
@@ -196,7 +156,8 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    with Broker(tmp_path) as broker, lifeline() as line:
+    broker = MutualMosquitto(tmp_path, GOOD, KEY, "r9-n1", more=sign_worse)
+    with broker, lifeline() as line:
         yield Scene(tmp_path, broker, line)
 
 
@@ -214,7 +175,7 @@ async def running(scene: Scene) -> AsyncIterator[None]:
 
 async def overhear(scene: Scene) -> int:
     """Listen to others with a stolen key; returns what came, which must not be anything."""
-    settings = scene.broker.settings("agents", KEY)
+    settings = scene.broker.settings(KEY)
     heard: list[str] = []
 
     async def listen(client: aiomqtt.Client) -> None:

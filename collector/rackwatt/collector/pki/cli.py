@@ -13,7 +13,7 @@ import typer
 from rackwatt.collector.helptext import NARROW, more
 from rackwatt.collector.pki.authority import LEAF_DAYS, MAX_NAME_LETTERS
 from rackwatt.collector.pki.broker import STATE, acl, configuration
-from rackwatt.collector.pki.folder import ACL, Folder, PkiError, write
+from rackwatt.collector.pki.folder import ACL, BROKER, Folder, PkiError, write
 from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.topics import check_name
 
@@ -173,6 +173,33 @@ def broker_command(
         ):
             typer.echo(f"{label:13}  {path}")
         typer.echo(f"{'collectors':13}  {', '.join(names)}  (rackwatt pki collector NAME)")
+
+
+@pki_app.command(
+    "server",
+    epilog=more(
+        "rackwatt pki server collector-1-web collector-1.example.org 10.0.0.7",
+        "rackwatt pki server page rackwatt.example.org",
+    ),
+)
+def server_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    hosts: Annotated[list[str], typer.Argument(metavar="HOST…", show_default=False)],
+    folder: Dir = Path("pki"),
+    days: Days = LEAF_DAYS,
+) -> None:
+    """Sign a certificate for the page, or for a collector's own listener.
+
+    For --web-certificate-file and --web-key-file; HOST is each name or address by which it is
+    reached. Browsers, Prometheus and --collector-ca-file trust it by the authority, ca.crt.
+    """
+    with _plain_errors():
+        made = Folder(folder)
+        with made.locked():
+            if _name("server", name) == BROKER:
+                raise PkiError("the broker's certificate is made by 'rackwatt pki broker'")
+            certificate, key = made.server(hosts, _now(), days, name)
+        typer.echo(f"{name}  {certificate}  {key}")
 
 
 @pki_app.command("revoke", epilog=more("rackwatt pki revoke r1-01-n1"))

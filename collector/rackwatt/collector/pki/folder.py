@@ -112,19 +112,21 @@ class Folder:
         self.refuse_second(purpose, name, now)
         return self._keep(purpose, name, sign_client(self._authority(), name, now, days), now)
 
-    def server(self, hosts: list[str], now: datetime, days: int) -> tuple[Path, Path]:
-        """Sign the broker's certificate; an older one stays valid until it expires.
+    def server(
+        self, hosts: list[str], now: datetime, days: int, name: str = BROKER
+    ) -> tuple[Path, Path]:
+        """Sign the broker's certificate, or another server's; an older one stays valid.
 
         Raises:
-            PkiError: There is no authority, or a host is none.
+            PkiError: There is no authority, a host is none, or the name is another's.
         """
-        authority = self._authority()
-        self.refuse_second("broker", "broker", now)
+        authority, purpose = self._authority(), BROKER if name == BROKER else "server"
+        self.refuse_second(purpose, name, now)
         try:
             pair = sign_server(authority, hosts, now, days)
         except ValueError as error:
             raise PkiError(str(error)) from None
-        paths = self._keep("broker", "broker", pair, now)
+        paths = self._keep(purpose, name, pair, now)
         self._copy_for_broker()
         return paths
 
