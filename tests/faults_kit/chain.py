@@ -50,7 +50,7 @@ class Chain:
             for agent in fleet.agents
         )
         # What is being written counts as received already.
-        writing = int(self.ingest._saving.locked())
+        writing = int(self.ingest.busy)
         return missing + writing + self.spool.last_id - self.spool.cursor(STORE)
 
     async def settle(self, fleet: Fleet, seconds: float) -> None:

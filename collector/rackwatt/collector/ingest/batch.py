@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rackwatt.collector.ingest.changes import ClockRow
+from rackwatt.collector.ingest.changes import ClockRow, WatchRow, watch_rows
 from rackwatt.collector.ingest.deadletters import DeadLetter
 from rackwatt.collector.ingest.decoding import Message
 from rackwatt.collector.ingest.state import Note
@@ -32,6 +32,12 @@ class Batch:
     """The messages once more, decoded; empty: nobody has."""
     clocks: list[ClockRow] = field(default_factory=list)
     """Agents' clocks as they stand."""
+    frozen: list[WatchRow] | None = None
+    """The gap watch of these agents as it stood with this batch; None: as it stands."""
+
+    def freeze(self) -> None:
+        """Keep how the gap watch stands now: it may go on before this batch is written."""
+        self.frozen = watch_rows(self.watches)
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""

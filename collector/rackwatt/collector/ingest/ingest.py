@@ -25,9 +25,10 @@ _log = logging.getLogger(__name__)
 class Ingest:
     """The collector's side of MQTT.
 
-    Characteristics: group commit, a batch is what arrived while the one before was written; when
-    the spool is full or the disk refuses, nothing is acknowledged and the same batch is tried
-    again; no message is dropped without a dead letter and a count.
+    Characteristics: group commit, a batch is what arrived while the one before was written; one
+    batch is checked while the one before it is written; when the spool is full or the disk refuses,
+    nothing is acknowledged and the same batch is tried again; no message is dropped without a dead
+    letter and a count.
 
     Args:
         broker: where the broker is.
@@ -51,9 +52,12 @@ class Ingest:
         self._site = places.id
         self._spool = spool
         self._clock = clock
-        # What the watch holds as received is in the spool, or in the batch of the lock's holder:
-        # nobody else may save the watch meanwhile, else a crash would lose that batch.
+        # What the watch holds as received is in the spool, in the batch that is being written, or
+        # in that of the lock's holder: nobody else may save the watch meanwhile, else a crash
+        # would lose those batches.
         self._saving = asyncio.Lock()
+        self._writing: asyncio.Future[None] | None = None
+        self._tasks: asyncio.TaskGroup | None = None
         shard = "-".join(halls) if halls else "all"
         name = f"rackwatt-collector-{places.id}-{shard}"
         # Who asks for nobody's messages: what we say there comes back to us alone.
@@ -78,6 +82,7 @@ class Ingest:
     async def run(self) -> None:
         """Take messages until cancelled. The spool must be started, and its watch restored."""
         async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
             tasks.create_task(self.session.run(), name="session")
             tasks.create_task(self._ask_again(), name="replays")
             tasks.create_task(self._trim(), name="trim")
@@ -85,14 +90,34 @@ class Ingest:
 
     # -- taking ------------------------------------------------------------------------------
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is received that is not in the spool yet."""
+        return self._saving.locked() or not (self._writing is None or self._writing.done())
+
     async def _on_batch(self, received: Sequence[Received]) -> None:
         async with self._saving:
-            await append(self._spool, self.checks.sort(received))
+            batch = self.checks.sort(received)
+            batch.freeze()
+            await self._written()
+            if self._tasks is None:  # not within `run`
+                await self._write(batch, received)
+            else:
+                self._writing = self._tasks.create_task(self._write(batch, received), name="write")
+
+    async def _write(self, batch: Batch, received: Sequence[Received]) -> None:
+        await append(self._spool, batch)
         self.session.ack(received)
+
+    async def _written(self) -> None:
+        """Wait for the batch that is being written. Its errors end `run`, not who waits."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
 
     async def save(self, make: Callable[[], Batch]) -> None:
         """Make a batch and have it durable, while nobody else changes what is remembered."""
         async with self._saving:
+            await self._written()
             await append(self._spool, make())
 
     def reconsider(self, topic: str, payload: bytes, received_ms: int, *, again: bool) -> Batch:
@@ -115,6 +140,7 @@ class Ingest:
             if not self.session.connected.is_set():
                 continue
             async with self._saving:
+                await self._written()
                 asks, losses = self.replays.plan(self._clock.monotonic(), self._spool.full_ratio)
                 if losses:
                     note_losses(losses)

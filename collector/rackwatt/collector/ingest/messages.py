@@ -20,6 +20,9 @@ UPDATE messages SET before = sums.size FROM (
   SELECT id, sum(length(payload)) OVER (ORDER BY id) - length(payload) AS size FROM messages
 ) AS sums WHERE sums.id = messages.id
 """
+_INSERT: Final = "INSERT INTO messages (received_ms, topic, payload, before) VALUES "
+_ROWS: Final = 200
+"""Of one statement: SQLite may allow no more than 999 values."""
 _FIRST: Final = "SELECT before, received_ms FROM messages WHERE id > ? ORDER BY id LIMIT 1"
 """The first message after a cursor: `before` are the bytes of payload before it."""
 
@@ -54,13 +57,15 @@ def insert(db: sqlite3.Connection, messages: Sequence[tuple[int, str, bytes]]) -
     if not messages:
         return 0
     before = total(db)
-    rows: list[tuple[int, str, bytes, int]] = []
+    values: list[object] = []
     for received_ms, topic, payload in messages:
-        rows.append((received_ms, topic, payload, before))
+        values += (received_ms, topic, payload, before)
         before += len(payload)
-    db.executemany(
-        "INSERT INTO messages (received_ms, topic, payload, before) VALUES (?, ?, ?, ?)", rows
-    )
+    # A statement of many rows: each statement waits for Python's lock on its way back.
+    for at in range(0, len(values), 4 * _ROWS):
+        part = values[at : at + 4 * _ROWS]
+        marks = ",(?,?,?,?)" * (len(part) // 4)
+        db.execute(_INSERT + marks[1:], part)
     return int(db.execute("SELECT last_insert_rowid()").fetchone()[0])
 
 

@@ -345,7 +345,7 @@ class CollectorState:
 
 
 def watch_rows(watched: Sequence[AgentWatch]) -> list[dict[str, Any]]:
-    """The gap watch as JSON: per agent and epoch of which something is missing or was lost."""
+    """The gap watch as JSON: per agent and epoch of which something is not here or was lost."""
     return [
         {
             "agent": agent.name,
@@ -359,5 +359,5 @@ def watch_rows(watched: Sequence[AgentWatch]) -> list[dict[str, Any]]:
         }
         for agent in watched
         for number, epoch in sorted(agent.epochs.items())
-        if epoch.lost.runs() or not epoch.complete(epoch.due_through)
+        if epoch.lost.runs() or not epoch.complete(epoch.sent_through)
     ]

@@ -162,7 +162,7 @@ class Spool:
             *batch.notes,
             state.totals_note(totals),
         ]
-        watches = watch_rows(batch.watches)
+        watches = watch_rows(batch.watches) if batch.frozen is None else batch.frozen
         removals = ((REPLAYED, batch.replayed), (DROPPED, batch.dropped))
 
         def work(
