@@ -134,13 +134,14 @@ class Accountant:
         self._live = LiveFigures(self._site, keeper.factors, keeper.parameters, stock, now_ms=now)
         path = self._options.data / "ledger.db"
         since = now - max(_WARM_UP_MS, kept_for(self._site.settlement))
-        specs, inputs = await keeper.call(
-            lambda: (register_specs(path), list(recent_inputs(path, since)))
-        )
-        for device, registers in specs.items():
-            self._live.registers(device, registers)
-        for device, time_ms, values in inputs:
-            self._live.observe(device, time_ms, values)
+
+        def warm_up() -> None:
+            for device, registers in register_specs(path).items():
+                self._live.registers(device, registers)
+            for reading in recent_inputs(path, since):  # a large site has millions in an hour
+                self._live.observe(*reading)
+
+        await keeper.call(warm_up)
         for point in past(await keeper.rows(now - HOUR_MS, now)):
             self._history.add(point)
         self._settle(await keeper.settled())
