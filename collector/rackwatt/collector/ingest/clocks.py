@@ -214,6 +214,10 @@ class Echo:
         self._sent: dict[str, float] = {}
         self._heard: float | None = None
         """When the newest message that came back was sent."""
+        self.last = f"{mark} last".encode()
+        """Said once, before we go: when it comes back, all that waited at the broker is here."""
+        self.ended = False
+        """It came back."""
 
     def call(self, connection: int, now: float) -> bytes | None:
         """What to send now, if it is time.
@@ -236,6 +240,8 @@ class Echo:
 
     def heard(self, payload: bytes) -> None:
         """A message came on our own topic."""
+        if payload == self.last:
+            self.ended = True
         at = self._sent.get(payload.decode(errors="replace"))
         if at is not None:
             self._heard = max(at, self._heard or at)

@@ -54,6 +54,7 @@ class Ingest:
         # What the watch holds as received is in the spool, or in the batch of the lock's holder:
         # nobody else may save the watch meanwhile, else a crash would lose that batch.
         self._saving = asyncio.Lock()
+        self._caught_up = asyncio.Event()
         shard = "-".join(halls) if halls else "all"
         name = f"rackwatt-collector-{places.id}-{shard}"
         # Who asks for nobody's messages: what we say there comes back to us alone.
@@ -83,12 +84,28 @@ class Ingest:
             tasks.create_task(self._trim(), name="trim")
             tasks.create_task(self._call(), name="echo")
 
+    async def catch_up(self, timeout: float) -> None:
+        """Wait until what the broker holds for us now was taken; beside `run`, before it ends.
+
+        What is not here by then the broker keeps, or the agents send it again.
+
+        Args:
+            timeout: seconds to wait at most.
+        """
+        last = self.checks.echo.last
+        with contextlib.suppress(NotConnected, TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self.session.publish(self._own, last, timeout=timeout)
+                await self._caught_up.wait()
+
     # -- taking ------------------------------------------------------------------------------
 
     async def _on_batch(self, received: Sequence[Received]) -> None:
         async with self._saving:
             await append(self._spool, self.checks.sort(received))
         self.session.ack(received)
+        if self.checks.echo.ended:
+            self._caught_up.set()
 
     async def save(self, make: Callable[[], Batch]) -> None:
         """Make a batch and have it durable, while nobody else changes what is remembered."""
