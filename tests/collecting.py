@@ -176,6 +176,8 @@ class CollectorKit:
         watch = self.ingest.watch.agent(agent, hall)
         watch.online, watch.last_seen_ms = True, self.clock.now_ms()
         watch.clock_offset_seconds = offset_seconds
+        if offset_seconds is not None:
+            self.ingest.clocks.told(agent, (), offset_seconds, 0.0)
 
 
 @asynccontextmanager

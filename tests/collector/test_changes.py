@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gap watch and the clocks are as they were, however far their changes were folded."""
 
+import asyncio
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -78,7 +81,7 @@ async def test_whenever_it_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     book.right(await book.killed(0))
     fold = book.spool._changes.take(0.0)
     step = 0
-    while await book.spool._writer.run(fold.step):
+    while await book.spool._writer.run(partial(fold.step, step)):
         step += 1
         await book.add("abcde"[step], 5 + step)  # what comes meanwhile is newer
         book.right(await book.killed(step))
@@ -112,6 +115,65 @@ async def test_a_fold_that_is_given_up_is_done_later(
     await book.spool.fold(now=True)
     assert dict(book.spool._changes.watches) == {}
     book.right(await book.killed(2))
+    await book.spool.aclose()
+
+
+async def test_a_step_that_was_undone_and_done_again_leaves_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk was full, room was made, and the writer does the same once more."""
+    monkeypatch.setattr(changes, "FOLD_AGENTS", 2)
+    book = Book(tmp_path / "s.db")
+    await book.spool.start()
+    for name in "abcde":
+        await book.add(name, 1)
+    real = book.spool._writer._attempt
+    monkeypatch.setattr(book.spool._writer, "_make_room", lambda: True)
+
+    def undone_once(work):  # type: ignore[no-untyped-def]
+        def undone(db: sqlite3.Connection) -> None:
+            work(db)
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+
+        return real(undone)
+
+    again = 0
+
+    def counted(work):  # type: ignore[no-untyped-def]
+        nonlocal again
+        again += 1
+        return (undone_once if again % 2 else real)(work)
+
+    monkeypatch.setattr(book.spool._writer, "_attempt", counted)
+    await book.spool.fold(now=True)
+    assert again == 8
+    book.right(await book.killed(1))
+    await book.spool.aclose()
+
+
+async def test_a_batch_that_is_given_up_while_it_is_written_is_known_all_the_same(
+    tmp_path: Path,
+) -> None:
+    """It stops just then: the writer goes on, and what closing folds must include it."""
+    book = Book(tmp_path / "s.db")
+    await book.spool.start()
+    await book.add("a", 1)
+    await book.spool.fold(now=True)
+    held = threading.Event()
+    holding = asyncio.ensure_future(book.spool._writer.run(lambda _: held.wait(10)))
+    adding = asyncio.ensure_future(book.add("a", 2))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    adding.cancel()
+    asyncio.get_running_loop().call_later(0.05, held.set)
+    with pytest.raises(asyncio.CancelledError):
+        await adding
+    await holding
+    assert book.spool.last_id == 2
+    assert len(await book.spool.read(0, 10)) == 2
+    book.right(await book.killed(1))
     await book.spool.aclose()
 
 

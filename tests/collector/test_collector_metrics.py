@@ -145,7 +145,6 @@ async def test_the_worst_clock_of_a_hall_is_shown_whatever_its_sign(kit: Collect
     kit.seen("r1-n1", "hall-a", -70.0)
     kit.seen("r2-n1", "hall-a", None)
     assert await value(kit, "rackwatt_clock_offset_seconds", hall="hall-a") == -70.0
-    assert kit.state.summary()["clock_offsets"] == {"snmp-a": 2.0, "r1-n1": -70.0}
 
 
 async def test_the_spool_and_the_store_are_measured(kit: CollectorKit) -> None:
@@ -193,12 +192,12 @@ async def test_of_very_many_nodes_the_last_look_is_told(
     kit.seen("r1-n1", "hall-a")
     await kit.state.measure()
     before = kit.state.summary()["nodes"]
-    assert (before["online"], before["up"]) == (1, ["r1-n1"])
+    assert before["online"] == 1
     kit.seen("r2-n1", "hall-a")
     await kit.state.measure()  # soon after the last look: not looked again
     assert kit.state.summary()["nodes"] == before
     assert isinstance(kit.clock, ManualClock)
     kit.clock.advance(metrics.NODES_SECONDS)
     await kit.state.measure()
-    assert kit.state.summary()["nodes"]["up"] == ["r1-n1", "r2-n1"]
+    assert kit.state.summary()["nodes"]["online"] == 2
     assert await value(kit, "rackwatt_gpu_nodes", rack="r2", state="online") == 1

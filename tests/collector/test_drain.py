@@ -251,3 +251,39 @@ async def test_the_next_batch_is_made_ready_and_waits_for_its_turn(
         await until(lambda: kit.spool.cursor(STORE) == 5)
     times = [row.time_ms - START_MS for write in store.writes for row in write]
     assert times == [0, 1, 2, 3, 4], "in order, what failed again, and nothing twice"
+
+
+async def test_what_came_last_is_stored_before_it_ends(kit: CollectorKit) -> None:
+    store = _Unhurried()
+    drain = drain_of(kit, store)
+    async with Running(drain.run()):
+        await kit.put(message(START_MS, PDU))
+        await until(lambda: store.writing)
+        await kit.put(*(message(START_MS + step, PDU) for step in range(1, 4)))
+        await drain.finish(5.0)
+    assert kit.spool.cursor(STORE) == 4
+    assert sum(map(len, store.writes)) == 4
+
+
+async def test_a_store_that_takes_nothing_holds_up_no_end(kit: CollectorKit) -> None:
+    store = _Stuck()
+    await kit.put(message(START_MS, PDU))
+    drain = drain_of(kit, store)
+    loop = asyncio.get_running_loop()
+    async with Running(drain.run()):
+        await until(lambda: store.entered)
+        begun = loop.time()
+        await drain.finish(0.1)
+        assert loop.time() - begun < 1.0
+    assert kit.spool.cursor(STORE) == 0
+
+
+class _Unhurried(ListStore):
+    """Takes its time."""
+
+    writing = False
+
+    async def write(self, rows: Sequence[Row]) -> WriteResult:
+        self.writing = True
+        await asyncio.sleep(0.05)
+        return await super().write(rows)

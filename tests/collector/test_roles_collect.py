@@ -2,23 +2,26 @@
 """The collector's door: who may come in, what they get, and when a long poll ends."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
-from collecting import TOKEN, CollectorKit, ListStore, collector_kit, message, small_site
+from collecting import TOKEN, CollectorKit, ListStore, collector_kit, message, payload, small_site
 from doubles import START_MS, Running, until
 
 from rackwatt.collector.ingest.deadletters import MAX_DEADLETTERS
-from rackwatt.collector.ingest.spool import ACCOUNTANT
+from rackwatt.collector.ingest.spool import ACCOUNTANT, STORE
+from rackwatt.collector.ingest.state import SPOOL_FILE
 from rackwatt.collector.live.spoolclient import CollectorClient, CollectorUnavailable
 from rackwatt.collector.roles import collect as collect_module
 from rackwatt.collector.roles.collect import CollectOptions, collect, known_of
 from rackwatt.collector.service import serve_http
 from rackwatt.wire.clock import SYSTEM_CLOCK
-from rackwatt.wire.session import BrokerSettings
-from servers.fixtures import free_port
+from rackwatt.wire.session import BrokerSettings, Session
+from servers.fixtures import Mosquitto, free_port
 
 PDU = {"r1-pdu": {"power_watts": 1.0}}
 OPEN = {"authorization": f"Bearer {TOKEN}"}
@@ -194,3 +197,30 @@ async def test_a_collector_serves_without_its_broker_and_stops_cleanly(tmp_path:
         with pytest.raises(CollectorUnavailable):
             await client.identity()
     assert store.closed
+
+
+async def test_what_was_sent_before_it_was_stopped_is_stored_when_it_has_ended(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    """However it was told to stop in the middle of it: taken, stored, cursor and all."""
+    port, store, sent = free_port(), ListStore(), 2000
+    broker = BrokerSettings(url=mosquitto.url)
+    options = CollectOptions(broker, tmp_path, "127.0.0.1", port, TOKEN)
+    sender = Session(broker, "meters")
+    start = SYSTEM_CLOCK.now_ms() - sent
+    async with httpx.AsyncClient(trust_env=False) as http, Running(sender.run()):
+        client = CollectorClient(f"http://127.0.0.1:{port}", TOKEN, http)
+        async with Running(collect(small_site(), store, options, SYSTEM_CLOCK)):
+            assert await _when_served(client)
+            async with asyncio.timeout(5):
+                while (await http.get(f"{client.url}/readyz")).status_code == 503:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            await sender.connected.wait()
+            texts = [payload(start + seq, PDU, seq) for seq in range(1, sent + 1)]
+            topic = "rackwatt/v1/demo/site/meters/power"
+            await asyncio.gather(*(sender.publish(topic, text) for text in texts))
+    times = [row.time_ms for write in store.writes for row in write if row.measurement == "power"]
+    assert sorted(times) == [start + seq for seq in range(1, sent + 1)]
+    with closing(sqlite3.connect(tmp_path / SPOOL_FILE)) as db:
+        cursors = dict(db.execute("SELECT name, id FROM cursors"))
+        assert cursors[STORE] == sent

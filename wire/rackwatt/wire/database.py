@@ -2,6 +2,7 @@
 """SQLite the one way we use it: a file per writing process, one writer thread, durable commits."""
 
 import asyncio
+import shutil
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,11 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 T = TypeVar("T")
+_MOST_PAGES: Final = 2**32 - 2
+"""That a file may have by its format."""
 
+_ROOMY: Final = 16
+"""Reserves that a disk has room for which is far from full."""
 _PASSING: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN}
 )
@@ -77,6 +82,8 @@ class Writer:
         self._reserve_bytes = reserve_bytes
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{path.stem}")
         self._connection: sqlite3.Connection | None = None
+        self._most_pages: int | None = None
+        """That the file may have, as we said last."""
 
     async def start(self) -> None:
         """Open the file and make the tables.
@@ -120,34 +127,76 @@ class Writer:
 
     def _with_reserve(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Deleting needs room too: in the log, before anything becomes free."""
+        self._limit(None)
         try:
             result = self._transaction(work)
         except sqlite3.OperationalError:
             if not self._reserve.exists():
                 raise
             self._reserve.unlink()
+            self._empty_log()  # first of all: a longer log would take the room of what it holds
+            self._limit(None)
             result = self._transaction(work)
         self._hold_reserve()
         return result
 
     def _hold_reserve(self) -> None:
         """Make the reserve where there is none; on a full disk, some other time."""
-        if not self._reserve_bytes or self._reserve.exists():
+        if not self._reserve_bytes:
             return
-        self._empty_log()
-        try:
-            with self._reserve.open("wb") as file:
-                file.write(bytes(self._reserve_bytes))
-        except OSError:
-            self._reserve.unlink(missing_ok=True)
+        if not self._reserve.exists():
+            self._empty_log()
+            try:
+                with self._reserve.open("wb") as file:
+                    file.write(bytes(self._reserve_bytes))
+            except OSError:
+                self._reserve.unlink(missing_ok=True)
+        self._limit(self._reserve_bytes if self._reserve.exists() else 0)
+
+    def _limit(self, growth: int | None) -> bool:
+        """Let the file grow by so many bytes, None: by any number; whether that is more now.
+
+        What is in the log and not in the file yet must find room there once the log is written
+        back, else it could never be: neither deleting nor writing would go on. So it may be no
+        more than what the reserve holds.
+        """
+        if self._connection is None:
+            return False
+        (limit,) = self._connection.execute("PRAGMA max_page_count").fetchone()
+        if self._most_pages not in (None, limit):
+            return False  # somebody else has a word to say
+        (size,) = self._connection.execute("PRAGMA page_size").fetchone()
+        pages = _MOST_PAGES
+        if growth is not None:
+            pages = max(1, (self.path.stat().st_size + growth) // size)
+        # Never below what it has already.
+        row = self._connection.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+        self._most_pages = row[0]
+        return bool(row[0] > limit)
 
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            return self._attempt(work)
-        except sqlite3.OperationalError as error:
-            if not is_full(error) or not self._empty_log():
-                raise
-            return self._attempt(work)
+        for help_out in (self._make_room, self._lift):
+            try:
+                return self._attempt(work)
+            except sqlite3.OperationalError as error:
+                if not is_full(error) or not (help_out() or self._lift()):
+                    raise
+        return self._attempt(work)
+
+    def _lift(self) -> bool:
+        """Let the file grow by any number for a large transaction, where the disk has room."""
+        room = shutil.disk_usage(self.path.parent).free
+        return room >= _ROOMY * max(self._reserve_bytes, 1) and self._limit(None)
+
+    def _make_room(self) -> bool:
+        """Where the disk is full, or the file may not grow; whether there may be room now."""
+        if self._reserve.exists() and self._limit(self._reserve_bytes):
+            return True  # the log was written back meanwhile, by itself
+        held = self._reserve.exists()
+        emptied = self._empty_log()
+        if not held or emptied:
+            self._hold_reserve()
+        return emptied or self._reserve.exists() != held
 
     def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T:
         connection = self._connection

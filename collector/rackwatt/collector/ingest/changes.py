@@ -11,7 +11,6 @@ stop at any point.
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from typing import Final
 
 import msgspec
@@ -134,13 +133,18 @@ class Fold:
         self.watches = watches
         self.clocks = clocks
         self.through = through
-        self._watches = iter(list(watches.values()))
-        self._clocks = iter(list(clocks.values()))
+        self._watches = list(watches.values())
+        self._clocks = list(clocks.values())
 
-    def step(self, db: sqlite3.Connection) -> bool:
-        """Write some, in a transaction; whether there is more. The last one drops the rows."""
-        watches = list(islice(self._watches, FOLD_AGENTS))
-        clocks = list(islice(self._clocks, FOLD_AGENTS))
+    def step(self, number: int, db: sqlite3.Connection) -> bool:
+        """Write some, in a transaction; whether there is more. The last one drops the rows.
+
+        Args:
+            number: of this step, from 0 on; it may be undone and done again.
+            db: the spool's file.
+        """
+        part = slice(number * FOLD_AGENTS, (number + 1) * FOLD_AGENTS)
+        watches, clocks = self._watches[part], self._clocks[part]
         db.executemany(
             "INSERT OR REPLACE INTO watch VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _table_rows(watches)
         )

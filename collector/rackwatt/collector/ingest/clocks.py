@@ -136,6 +136,14 @@ class Clocks:
         changed, self._changed = self._changed, set()
         return [(name, (at := self._agents[name]).offset, _text(at)) for name in changed]
 
+    def off(self) -> dict[str, float]:
+        """Our clock minus an agent's in s, of those that are not to be believed now."""
+        return {
+            name: offset
+            for name in sorted(self._doubtful)
+            if is_off(offset := self._agents[name].offset)
+        }
+
     def doubtful(self) -> dict[str, list[dict[str, Any]]]:
         """Per agent and epoch which messages were taken by a wrong clock, as JSON.
 
@@ -217,6 +225,10 @@ class Echo:
         self._sent: dict[str, float] = {}
         self._heard: float | None = None
         """When the newest message that came back was sent."""
+        self.last = f"{mark} last".encode()
+        """Said once, before we go: when it comes back, all that waited at the broker is here."""
+        self.ended = False
+        """It came back."""
 
     def call(self, connection: int, now: float) -> bytes | None:
         """What to send now, if it is time.
@@ -239,6 +251,8 @@ class Echo:
 
     def heard(self, payload: bytes) -> None:
         """A message came on our own topic."""
+        if payload == self.last:
+            self.ended = True
         at = self._sent.get(payload.decode(errors="replace"))
         if at is not None:
             self._heard = max(at, self._heard or at)

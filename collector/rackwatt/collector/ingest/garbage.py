@@ -8,7 +8,7 @@ the collector walked it all the same, a quarter of ingest's time (`docs/performa
 import gc
 from typing import Final
 
-THRESHOLDS: Final = (20_000, 20, 50)
+THRESHOLDS: Final = (100_000, 20, 50)
 """New objects before the youngest are looked at; how often before the older, and the oldest, are.
 Usual: 700, 10, 10. Cycles are rare here, and wait some seconds longer."""
 

@@ -58,6 +58,7 @@ class Ingest:
         self._saving = asyncio.Lock()
         self._writing: asyncio.Future[None] | None = None
         self._tasks: asyncio.TaskGroup | None = None
+        self._caught_up = asyncio.Event()
         shard = "-".join(halls) if halls else "all"
         name = f"rackwatt-collector-{places.id}-{shard}"
         # Who asks for nobody's messages: what we say there comes back to us alone.
@@ -88,6 +89,20 @@ class Ingest:
             tasks.create_task(self._trim(), name="trim")
             tasks.create_task(self._call(), name="echo")
 
+    async def catch_up(self, timeout: float) -> None:
+        """Wait until what the broker holds for us now was taken; beside `run`, before it ends.
+
+        What is not here by then the broker keeps, or the agents send it again.
+
+        Args:
+            timeout: seconds to wait at most.
+        """
+        last = self.checks.echo.last
+        with contextlib.suppress(NotConnected, TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self.session.publish(self._own, last, timeout=timeout)
+                await self._caught_up.wait()
+
     # -- taking ------------------------------------------------------------------------------
 
     @property
@@ -99,15 +114,19 @@ class Ingest:
         async with self._saving:
             batch = self.checks.sort(received)
             batch.freeze()
+            last = self.checks.echo.ended
             await self._written()
+            writing = self._write(batch, received, last=last)
             if self._tasks is None:  # not within `run`
-                await self._write(batch, received)
+                await writing
             else:
-                self._writing = self._tasks.create_task(self._write(batch, received), name="write")
+                self._writing = self._tasks.create_task(writing, name="write")
 
-    async def _write(self, batch: Batch, received: Sequence[Received]) -> None:
+    async def _write(self, batch: Batch, received: Sequence[Received], *, last: bool) -> None:
         await append(self._spool, batch)
         self.session.ack(received)
+        if last:
+            self._caught_up.set()
 
     async def _written(self) -> None:
         """Wait for the batch that is being written. Its errors end `run`, not who waits."""

@@ -303,8 +303,7 @@ class CollectorState:
     def summary(self) -> dict[str, Any]:
         """What the page shows of a collector, as JSON."""
         counts = self._ingest.counts
-        watched = list(self._ingest.watch)
-        nodes, up = self._nodes()
+        nodes, _ = self._nodes()
         return {
             "agents": [
                 {
@@ -321,7 +320,6 @@ class CollectorState:
             "nodes": {
                 "total": len(self._known.nodes),
                 "online": sum(n for (_, state), n in nodes.items() if state == "online"),
-                "up": up,
             },
             "quality": {
                 "missing": sum(agent.missing() for agent in self._ingest.watch.of_note()),
@@ -333,11 +331,7 @@ class CollectorState:
                 "store_up": self._drain.up,
                 "points_stored": self._drain.points,
             },
-            "clock_offsets": {
-                agent.name: agent.clock_offset_seconds
-                for agent in watched
-                if agent.clock_offset_seconds is not None
-            },
+            "clock_offsets": self._ingest.clocks.off(),
             "clock_epochs": self._ingest.clocks.doubtful(),
             "clocks": self.clocks,
             "watch": watch_rows(self._ingest.watch.of_note()),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -150,11 +151,23 @@ class Spool:
     async def append(self, batch: Batch) -> None:
         """Make a batch durable, gap watch and all, in one transaction.
 
+        Once begun it is carried out, and known here, even where its caller is cancelled.
+
         Raises:
             sqlite3.Error: nothing of it was written.
         """
         if not batch:
             return
+        writing = asyncio.ensure_future(self._append(batch))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait((writing,))
+            if not writing.cancelled() and (error := writing.exception()) is not None:
+                _log.error("spool: %s; this batch comes again", error)
+            raise
+
+    async def _append(self, batch: Batch) -> None:
         now = self._clock.now_ms()
         totals = {k: v for k, v in batch.tallies.items() if self.tallies.get(k) != v}
         notes = [
@@ -326,8 +339,9 @@ class Spool:
             return
         fold = self._changes.take(monotonic)
         try:
-            while await self._writer.run(fold.step):
-                pass
+            number = 0
+            while await self._writer.run(partial(fold.step, number)):
+                number += 1
         except BaseException:
             self._changes.give_back(fold)
             raise

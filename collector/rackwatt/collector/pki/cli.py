@@ -188,7 +188,7 @@ def server_command(
     folder: Dir = Path("pki"),
     days: Days = LEAF_DAYS,
 ) -> None:
-    """Sign a certificate for the page, or for a collector's own listener.
+    """Sign a certificate for the page or a collector.
 
     For --web-certificate-file and --web-key-file; HOST is each name or address by which it is
     reached. Browsers, Prometheus and --collector-ca-file trust it by the authority, ca.crt.

@@ -36,6 +36,9 @@ SPOOL_READ_MESSAGES: Final = 8000
 SPOOL_READ_BYTES: Final = 8_000_000
 """Of payload: so much of a spool is given out at once."""
 _LONG_POLL_SECONDS: Final = 10.0
+_CATCH_UP_SECONDS: Final = 2.0
+_FINISH_SECONDS: Final = 3.0
+"""At its end: together far below what a supervisor waits before it kills."""
 _MAX_ID: Final = 2**63 - 1
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -107,7 +110,7 @@ async def _collect(site: Site, store: CollectStore, options: CollectOptions, clo
     garbage.settle()
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(ingest.run(), name="ingest")
+            taking = tasks.create_task(ingest.run(), name="ingest")
             tasks.create_task(drain.run(), name="drain")
             tasks.create_task(orders.run(), name="letters")
             tasks.create_task(_measure(state, clock), name="measure")
@@ -117,6 +120,14 @@ async def _collect(site: Site, store: CollectStore, options: CollectOptions, clo
                 ),
                 name="http",
             )
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                # In this order, so that what was sent is stored: sources were stopped before.
+                await ingest.catch_up(_CATCH_UP_SECONDS)
+                taking.cancel()
+                await asyncio.wait((taking,))
+                await drain.finish(_FINISH_SECONDS)
     finally:
         await spool.aclose()
 

@@ -70,8 +70,9 @@ class Following:
         self._read: dict[str, int | None] = {}
         self._backlogs: list[Backlog] = []
         self._started = clock.monotonic()
+        self._clocks: dict[str, tuple[dict[str, float], dict[str, list[dict[str, Any]]]]] = {}
         self.offsets: dict[str, float] = {}
-        """Our clock minus an agent's, in s."""
+        """Our clock minus an agent's in s, of those that are not to be believed."""
         self.doubts: dict[str, list[dict[str, Any]]] = {}
         """Messages that were taken while their agent's clock was off."""
         self.views: dict[str, dict[str, Any]] = {}
@@ -137,10 +138,10 @@ class Following:
 
     def _see(self, url: str, view: dict[str, Any]) -> None:
         self.views[url] = view
-        self.offsets |= view["clock_offsets"]
-        for agent in view["clock_offsets"]:
-            self.doubts.pop(agent, None)
-        self.doubts |= view.get("clock_epochs", {})  # a collector of an older version has none
+        # What a collector said last counts, also while it is away.
+        self._clocks[url] = view["clock_offsets"], view.get("clock_epochs", {})
+        self.offsets = {k: v for offsets, _ in self._clocks.values() for k, v in offsets.items()}
+        self.doubts = {k: v for _, doubts in self._clocks.values() for k, v in doubts.items()}
 
     def horizon(self, now: int) -> int | None:
         """Up to when intervals may close: now, or what is booked of a spool's backlog.

@@ -2,6 +2,7 @@
 """From the spool to the store: decode, encode, write, and only then move the cursor."""
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -86,6 +87,9 @@ class Drain:
         self._series = SeriesBook(site)
         self._drained_ms = 0
         self._failed = False
+        self._tried = asyncio.Event()
+        """Set after each batch that was written, or could not be."""
+        self._hurried = False
         self._limit = BATCH_MESSAGES
         self.points = 0
         self.refused = spool.tallies.get(REFUSED, 0)
@@ -120,6 +124,24 @@ class Drain:
                 await self.rollups.aclose()
             await self._store.aclose()
 
+    async def finish(self, timeout: float) -> None:
+        """Wait until all that the spool has is stored; beside `run`, when nothing more comes.
+
+        What a store that is down or slow has not taken by then is stored after the next start.
+
+        Args:
+            timeout: seconds to wait at most.
+        """
+        self._hurried = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not self._failed and self._spool.cursor(STORE) < self._spool.last_id:
+                    self._tried.clear()
+                    await self._tried.wait()
+        behind = self._spool.last_id - self._spool.cursor(STORE)
+        if behind:
+            _log.warning("store: %d messages are left for the next start", behind)
+
     async def _keep_draining(self) -> None:
         backoff = Backoff(first=0.5, cap=30.0)
         while True:
@@ -129,6 +151,7 @@ class Drain:
                 await self._drain(backoff)
             except (StoreUnavailable, StoreRefused) as error:
                 self.up, self._failed = False, True
+                self._tried.set()
                 self._limit = max(_LEAST_MESSAGES, self._limit // 2)
                 asked = getattr(error, "retry_after", None)
                 wait = max(backoff.next(), asked or 0.0)
@@ -169,7 +192,8 @@ class Drain:
         elif self._spool.last_id - after < self._limit:
             # All that there is was taken: let some more come.
             await asyncio.wait((writing,))
-            await asyncio.sleep(PACE_SECONDS if writing.exception() is None else 0.0)
+            pace = 0.0 if self._hurried else PACE_SECONDS
+            await asyncio.sleep(pace if writing.exception() is None else 0.0)
         if writing is not None and writing.done() and writing.exception() is not None:
             return None
         records = await self._spool.read(after, self._limit, BATCH_BYTES)
@@ -234,6 +258,7 @@ class Drain:
         backoff.reset()
         self._drained_ms = batch.last.received_ms
         self._spool.passed(STORE, batch.last.id)
+        self._tried.set()
 
     def _count_delays(self, times: Sequence[int]) -> None:
         now = self._clock.now_ms()
