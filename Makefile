@@ -37,7 +37,7 @@ fmt: $(VENV)/.ready ## Format the code and write the generated files
 bench: $(VENV)/.ready ## Run the benchmarks; a line of JSON each, and files in dist/bench
 	@$(BIN)/python scripts/bench.py $(ARGS)
 
-faults: $(VENV)/.ready servers ## Run every fault in its long form and print the table (10 minutes)
+faults: $(VENV)/.ready servers ## Run every fault in its long form and print the table (a quarter of an hour)
 	@scripts/faults $(ARGS)
 
 soak: $(VENV)/.ready servers ## Run the system for half an hour with random faults; ARGS="--minutes 3"
