@@ -12,9 +12,7 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from rackwatt.agents.modbus import Settings, create, encode, load_map
-from rackwatt.agents.modbus.link import Link
 from rackwatt.agents.source import Context, Source
-from rackwatt.wire.backoff import Backoff
 from rackwatt.wire.clock import SYSTEM_CLOCK, Clock, ManualClock
 from rackwatt.wire.readings import Quality
 from rackwatt.wire.sample import Sample
@@ -284,22 +282,6 @@ async def test_a_silent_unit_is_left_alone_for_a_while_and_the_others_go_on() ->
     assert samples["fine"].quality == {}
     fields = len(samples["silent"].values)
     assert context.errors.counts == {Quality.TIMEOUT: 2 * fields * 3}
-
-
-async def test_an_end_that_a_library_swallows_is_heeded() -> None:
-    """As `asyncio.wait_for` of Python 3.11 does where a connection fails at that moment."""
-    connecting = asyncio.Event()
-
-    async def connect(host: str, port: int, timeout: float) -> None:
-        connecting.set()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(60.0)
-
-    running = asyncio.create_task(Link("meter", 502, 1.0, Backoff(0.05, 0.1), connect).run())
-    await connecting.wait()
-    running.cancel()
-    await asyncio.wait([running], timeout=5.0)
-    assert running.cancelled()
 
 
 async def test_a_server_that_comes_back_is_read_again() -> None:
