@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from rackwatt.wire.backoff import Backoff
 from rackwatt.wire.clock import SYSTEM_CLOCK, Clock
 from rackwatt.wire.inflow import Inflow, Received, end, end_early, write_when_open
+from rackwatt.wire.mqtt_reasons import reason
 
 __all__ = ["BrokerSettings", "NotConnected", "Received", "Session", "Will"]
 
@@ -186,14 +187,11 @@ class Session:
             try:
                 connection.result()
             except* (aiomqtt.MqttError, OSError) as group:
-                reason: BaseException = group.exceptions[0]
-                while isinstance(reason, BaseExceptionGroup):
-                    reason = reason.exceptions[0]
-                reason = reason.__cause__ or reason
                 host, port = self._settings.address
                 _log.warning(
-                    "%s: broker %s:%d: %s; trying again", self._client_id, host, port, reason
-                )
+                    "%s: broker %s:%d: %s; trying again",
+                    self._client_id, host, port, reason(group),
+                )  # fmt: skip
             stable = self._clock.monotonic() - started > _STABLE_SECONDS
             if stable:
                 self._backoff.reset()
