@@ -2,12 +2,12 @@
 """The whole reference campus through broker, collector, accountant and store; JSON on stdout.
 
 Run: `python benchmarks/campus.py [--seconds 60] [--scale 1.0] [--store influx|embedded|null]
-[--outage 600]`. 45,800 trays of 4 GPUs and 2,540 racks of 40 sensors every 10 s, 500 meters every
-second, as `rackwatt twin load` sends them: 5,334 messages and 4,884 statuses a second, evenly
-spread, over 16 connections. Each is a process of its own; all are on this machine, without TLS. The
-first 10 s of messages count for completeness only. With `--outage` the store is away for so many
-seconds (a stopped InfluxDB, or a null store that refuses) while the load goes on, then the
-benchmark waits until it has caught up. Fails when anything is missing or differs.
+[--collectors 2] [--outage 600]`. 45,800 trays of 4 GPUs and 2,540 racks of 40 sensors every 10 s,
+500 meters every second, as `rackwatt twin load` sends them: 5,334 messages and 4,884 statuses a
+second, evenly spread, over 16 connections. Each is a process of its own; all are on this machine,
+without TLS. The first 10 s of messages count for completeness only. With `--outage` the store is
+away for so many seconds (a stopped InfluxDB, or a null store that refuses) while the load goes on,
+then the benchmark waits until it has caught up. Fails when anything is missing or differs.
 """
 
 import argparse
@@ -78,7 +78,12 @@ def steady(looks: Sequence[Look], begin: float, end: float) -> dict[str, Any]:
     return {
         "seconds": round(span, 1),
         "cores": cores,
-        "collector_and_accountant_cores": round(cores["collector"] + cores["accountant"], 3),
+        "collector_and_accountant_cores": round(
+            sum(
+                spent for name, spent in cores.items() if name.startswith(("collector", "account"))
+            ),
+            3,
+        ),
         "messages_per_second": round(rate(first, last, "rackwatt_messages_total"), 1),
         "rows_per_second": round(rate(first, last, "rackwatt_store_points_total"), 1),
         "store_delay": delays(first.collector, last.collector),
@@ -139,7 +144,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """One run."""
     longest = options.seconds + options.outage * (1 + CATCH_UP) + 60 * (options.outage > 0)
     found: dict[str, Any] = {"scale": options.scale, "store": options.store}
-    with System(folder, options.scale, options.store) as system:
+    with System(folder, options.scale, options.store, options.collectors) as system:
         watcher = Watcher(system)
         extra = ["--together"] if options.together else []
         begin = system.play(longest, *extra) / 1000
@@ -187,7 +192,7 @@ def finish(system: System, watcher: Watcher, options: argparse.Namespace) -> dic
             total(sent, VALUES) / ((record["ended_ms"] - record["first_ms"]) / 1000)
         ),
         "all_there_after_seconds": None if took is None else round(took, 1),
-        "messages": counted(sent, last, system.state()),
+        "messages": counted(sent, last, system.states()),
         "in_store": in_store(system, record),
     }
 
@@ -222,6 +227,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="of messages")
     parser.add_argument("--scale", type=float, default=1.0, help="part of the campus")
     parser.add_argument("--store", choices=("influx", "embedded", "null"), default="influx")
+    parser.add_argument("--collectors", type=int, default=1, help="that share the halls")
     parser.add_argument("--outage", type=float, default=0.0, help="seconds without the store")
     parser.add_argument("--together", action="store_true", help="all agents send at one instant")
     parser.add_argument("--folder", type=Path, help="keep data and logs here")

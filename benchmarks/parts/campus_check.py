@@ -2,7 +2,7 @@
 """Compares what the load generator sent with what the collector counts and the store holds."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,21 +25,26 @@ def total(sent: Mapping[str, int], each: Mapping[str, int] | None = None) -> int
     return sum(count * (1 if each is None else each[what]) for what, count in sent.items())
 
 
-def counted(sent: Mapping[str, int], metrics: Metrics, state: Mapping[str, Any]) -> dict[str, Any]:
-    """What the collector says of it all."""
-    quality = state["quality"]
+def counted(
+    sent: Mapping[str, int], metrics: Metrics, states: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What the collectors say of it all."""
+
+    def of(part: str, name: str) -> int:
+        return sum(state[part][name] for state in states)
+
     return {
         "sent": total(sent),
         "received": int(summed(metrics, "rackwatt_messages_total")),
         "missing": total(sent) - int(summed(metrics, "rackwatt_messages_total")),
-        "missing_by_gap_watch": quality["missing"],
-        "lost": quality["lost"],
-        "recovered": quality["recovered"],
+        "missing_by_gap_watch": of("quality", "missing"),
+        "lost": of("quality", "lost"),
+        "recovered": of("quality", "recovered"),
         "duplicates": int(summed(metrics, "rackwatt_messages_duplicate_total")),
-        "rejected": quality["rejected"],
+        "rejected": of("quality", "rejected"),
         "rows_sent": total(sent, ROWS),
         "rows_stored": int(summed(metrics, "rackwatt_store_points_total")),
-        "nodes_online": state["nodes"]["online"],
+        "nodes_online": of("nodes", "online"),
     }
 
 
@@ -67,13 +72,14 @@ def in_store(system: System, record: Mapping[str, Any]) -> dict[str, Any]:
 def _count(system: System, kind: str, name: str) -> int:
     if system.influx is not None:
         return system.influx.count(kind, name, bucket="rackwatt_raw")
-    return sum(1 for _ in read(_folder(system), kind))
+    return sum(1 for folder in _folders(system) for _ in read(folder, kind))
 
 
 def _row(system: System, kind: str, device: str, time_ms: int) -> dict[str, Any]:
     if system.influx is None:
-        for row in read(_folder(system), kind, device, time_ms, time_ms + 1):
-            return dict(row.fields)
+        for folder in _folders(system):
+            for row in read(folder, kind, device, time_ms, time_ms + 1):
+                return dict(row.fields)
         return {}
     statement = (
         f'SELECT * FROM "{kind}" WHERE "device" = {json.dumps(device)[1:-1]!r}'  # noqa: S608
@@ -83,5 +89,5 @@ def _row(system: System, kind: str, device: str, time_ms: int) -> dict[str, Any]
     return rows[0] if rows else {}
 
 
-def _folder(system: System) -> Path:
-    return system.folder / "collector" / READINGS
+def _folders(system: System) -> list[Path]:
+    return [system.folder / name / READINGS for name in system.collectors]

@@ -11,12 +11,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from benchmarks.parts.campus_null import VARIABLE
 from benchmarks.parts.machine import processor_seconds
+from rackwatt.collector.site import load_site
 from servers.fixtures import InfluxDB, Mosquitto, free_port
 
 AUTOSAVE_SECONDS: Final = 60
@@ -33,14 +35,18 @@ class System:
         folder: of everything that they write.
         scale: part of the campus.
         store: `influx`, `embedded` or `null`.
+        collectors: processes that share the halls.
     """
 
-    def __init__(self, folder: Path, scale: float, store: str) -> None:
+    def __init__(self, folder: Path, scale: float, store: str, collectors: int = 1) -> None:
         self.folder = folder
         self.store = store
         self.site = folder / "campus.yaml"
         self.sent = folder / "sent.json"
-        self.collector = f"http://127.0.0.1:{free_port()}"
+        self.collectors = {
+            f"collector-{number}": f"http://127.0.0.1:{free_port()}"
+            for number in range(1, collectors + 1)
+        }
         self.accountant = f"http://127.0.0.1:{free_port()}"
         self.pids: dict[str, int] = {}
         self.influx: InfluxDB | None = None
@@ -82,20 +88,28 @@ class System:
             for bucket in ("rackwatt_raw", "rackwatt_rollups"):
                 self.influx.create_bucket(bucket)
             options = ["--influx", self.influx.url, "--influx-org", self.influx.org]
+        halls = ["site", *(hall.id for hall in load_site(self.site).halls)]
+        for number, (name, address) in enumerate(self.collectors.items()):
+            own = halls[number :: len(self.collectors)] if len(self.collectors) > 1 else []
+            self._child(
+                name, "collect", "--broker", self.broker.url, "--port", _port(address),
+                "--data", str(self.folder / name), *(f"--hall={hall}" for hall in own), *options,
+            )  # fmt: skip
+        for name, address in self.collectors.items():
+            self._until(partial(self._ready, address), name)
+        books = [f"--collector={address}" for address in self.collectors.values()]
         self._child(
-            "collector", "collect", "--broker", self.broker.url, "--port", _port(self.collector),
-            "--data", str(self.folder / "collector"), *options,
-        )  # fmt: skip
-        self._until(lambda: self.get(self.collector, "/readyz") == "ok\n", "the collector")
-        self._child(
-            "accountant", "account", "--collector", self.collector, "--port",
-            _port(self.accountant), "--data", str(self.folder / "accountant"), *options,
+            "accountant", "account", *books, "--port", _port(self.accountant),
+            "--data", str(self.folder / "accountant"), *options,
         )  # fmt: skip
         self._until(lambda: self.get(self.accountant, "/healthz") == "ok\n", "the accountant")
 
+    def _ready(self, address: str) -> bool:
+        return self.get(address, "/readyz") == "ok\n"
+
     def _child(self, name: str, command: str, *options: str) -> None:
         program = list(_PROGRAM)
-        if name == "collector" and self.store == "null":
+        if command == "collect" and self.store == "null":
             program[-1] = "benchmarks.parts.campus_null"
         site = [] if "--site" in options else ["--site", str(self.site)]
         environment = {
@@ -143,10 +157,10 @@ class System:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return str(answer.read().decode())
 
-    def state(self) -> dict[str, Any]:
-        """What the collector tells the accountant."""
-        found: dict[str, Any] = json.loads(self.get(self.collector, "/internal/state"))
-        return found
+    def states(self) -> list[dict[str, Any]]:
+        """What each collector tells the accountant."""
+        addresses = self.collectors.values()
+        return [json.loads(self.get(address, "/internal/state")) for address in addresses]
 
     # -- the load -----------------------------------------------------------------------------
 
@@ -189,7 +203,7 @@ class System:
 
     def close(self) -> None:
         """End all."""
-        for name in ("generator", "accountant", "collector"):
+        for name in ("generator", "accountant", *self.collectors):
             child = self._children.get(name)
             if child is None or child.poll() is not None:
                 continue

@@ -31,6 +31,16 @@ def summed(metrics: Metrics, name: str) -> float:
     return sum(value for key, value in metrics.items() if key.partition("{")[0] == name)
 
 
+def together(parts: Sequence[Metrics]) -> dict[str, float]:
+    """The metrics of all collectors: sums, and of ages the oldest."""
+    found: dict[str, float] = {}
+    for part in parts:
+        for name, value in part.items():
+            before = found.get(name, 0.0)
+            found[name] = max(before, value) if "_oldest_" in name else before + value
+    return found
+
+
 @dataclass(slots=True)
 class Look:
     """One look."""
@@ -87,7 +97,7 @@ class Watcher:
         system = self._system
         seconds: dict[str, float] = {}
         found: dict[str, dict[str, float]] = {}
-        for name, address in (("collector", system.collector), ("accountant", system.accountant)):
+        for name, address in (*system.collectors.items(), ("accountant", system.accountant)):
             begin = time.perf_counter()
             text = system.get(address, "/metrics")
             seconds[name], now = time.perf_counter() - begin, time.time()
@@ -103,7 +113,7 @@ class Watcher:
             resident={
                 name: memory_bytes(pid)["resident_bytes"] for name, pid in system.pids.items()
             },
-            collector=found["collector"],
+            collector=together([found[name] for name in system.collectors]),
             scrape_seconds=seconds,
             series={name: len(metrics) for name, metrics in found.items()},
             figures_lag=now - stamps[0] if stamps else None,
