@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The accountant's way to a collector: its spool, its state and its metrics, over HTTP."""
 
+import json
 from typing import Any
 
 import httpx
@@ -29,20 +30,25 @@ class CollectorClient:
         self.clocks = ""
         """Another one than in a state: that one is too old to book what was read last."""
 
-    async def _get(self, path: str, timeout: float) -> httpx.Response:
+    async def _get(self, path: str, timeout: float) -> tuple[httpx.Headers, bytes]:
+        """Headers and body of an answer.
+
+        The body is read here, not kept by the library: its answers are in a cycle of references
+        and would hold megabytes each until Python looks for cycles, minutes later.
+        """
         try:
-            response = await self._client.get(
-                f"{self.url}{path}", headers=self._headers, timeout=timeout
-            )
-            response.raise_for_status()
+            async with self._client.stream(
+                "GET", f"{self.url}{path}", headers=self._headers, timeout=timeout
+            ) as response:
+                response.raise_for_status()
+                return response.headers, b"".join([part async for part in response.aiter_bytes()])
         except httpx.HTTPError as error:
             raise CollectorUnavailable(f"collector {self.url}{path}: {error!r}") from error
-        return response
 
     async def _object(self, path: str, *wanted: str) -> dict[str, Any]:
-        response = await self._get(path, 5.0)
+        _, body = await self._get(path, 5.0)
         try:
-            answer = response.json()
+            answer = json.loads(body)
         except ValueError as error:
             raise CollectorUnavailable(f"collector {self.url}{path}: {error}") from error
         if not isinstance(answer, dict) or not answer.keys() >= set(wanted):
@@ -71,10 +77,10 @@ class CollectorClient:
         query = f"spool={identity}&after={after}"
         if booked is not None:
             query += f"&booked={booked}"
-        response = await self._get(f"/internal/spool?{query}", 20.0)
-        self.clocks = response.headers.get(frames.CLOCKS, "")
+        headers, body = await self._get(f"/internal/spool?{query}", 20.0)
+        self.clocks = headers.get(frames.CLOCKS, "")
         try:
-            return list(frames.unpack(response.content))
+            return list(frames.unpack(body))
         except ValueError as error:
             raise CollectorUnavailable(f"collector {self.url}: {error}") from error
 
@@ -92,4 +98,4 @@ class CollectorClient:
         Raises:
             CollectorUnavailable: no answer.
         """
-        return (await self._get("/metrics", 5.0)).content
+        return (await self._get("/metrics", 5.0))[1]

@@ -28,9 +28,6 @@ VIEW_SECONDS: Final = 5.0
 """A collector that does not answer for so long is shown as away."""
 _POLL_PAUSE_SECONDS: Final = 0.2
 """Between two readings of a spool: makes batches, costs a tenth of the allowed delay."""
-_BUSY_PAUSES: Final = 2.5
-"""So many pauses where much comes: half a second, a quarter of that delay."""
-_BUSY_MESSAGES: Final = 200
 _EPOCHS_PER_MS: Final = 4096
 
 Show = Callable[[Sequence[Record]], Awaitable[Batch]]
@@ -113,7 +110,7 @@ class Following:
                         batch = await show(records)
                         await backlog.put(Piece(batch, len(records), first_ms, after, name))
                     if not behind:
-                        await asyncio.sleep(_pause(len(records)))
+                        await asyncio.sleep(_POLL_PAUSE_SECONDS)
             except CollectorUnavailable as error:
                 self._read[client.url] = None
                 wait = backoff.next()
@@ -173,7 +170,3 @@ def _is_full(records: Sequence[Record]) -> bool:
     if len(records) >= SPOOL_READ_MESSAGES:
         return True
     return sum(len(record.payload) for record in records) >= SPOOL_READ_BYTES
-
-
-def _pause(messages: int) -> float:
-    return _POLL_PAUSE_SECONDS * (_BUSY_PAUSES if messages >= _BUSY_MESSAGES else 1.0)
