@@ -57,6 +57,7 @@ class Edge:
         side: ``A``, ``B`` or ``""``; inherited from what feeds the source.
         meter: Power device that measures it, ``""``: none.
         ohms: Resistance of one conductor.
+        standby: It feeds only when the others do not: a genset, the spare side of a transfer.
     """
 
     source: str
@@ -69,6 +70,7 @@ class Edge:
     side: str = ""
     meter: str = ""
     ohms: float | None = None
+    standby: bool = False
 
     @property
     def id(self) -> str:
@@ -151,6 +153,10 @@ class Chain:
     def into(self, asset: str) -> Sequence[Edge]:
         """The edges that feed it."""
         return self._incoming[asset]
+
+    def feeding(self, asset: str) -> Sequence[Edge]:
+        """The edges that feed it now: all but those on standby."""
+        return [edge for edge in self._incoming[asset] if not edge.standby]
 
     def out_of(self, asset: str) -> Sequence[Edge]:
         """The edges that it feeds."""

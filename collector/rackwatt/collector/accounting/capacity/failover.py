@@ -44,7 +44,7 @@ def failover(chain: Chain, loads: Mapping[str, Load]) -> dict[str, Failover]:
     shifted: dict[str, Load] = {}
     for edge in reversed(chain.edges):
         side = chain.side(edge)
-        if side in SIDES:
+        if side in SIDES and not edge.standby:
             moved = _moved(chain, edge, side, loads, shifted)
             if moved is not None:
                 shifted[edge.id] = moved
@@ -61,7 +61,7 @@ def _moved(
     chain: Chain, edge: Edge, side: str, loads: Mapping[str, Load], shifted: Mapping[str, Load]
 ) -> Load | None:
     """What comes over to an edge: at its target if that has both sides, else from below."""
-    feeds = chain.into(edge.target)
+    feeds = chain.feeding(edge.target)
     others = [other for other in feeds if chain.side(other) in SIDES and chain.side(other) != side]
     same = [other for other in feeds if chain.side(other) == side]
     if others:

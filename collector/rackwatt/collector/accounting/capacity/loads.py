@@ -67,7 +67,8 @@ def loads(chain: Chain, measured: Mapping[str, Load]) -> dict[str, Load]:
     """The load of every edge, by its id.
 
     An edge without a meter carries what its target gives on and loses, if it is the only one that
-    feeds it: how two feeds share a load nobody can know without a meter.
+    feeds it: how two feeds share a load nobody can know without a meter. What is on standby is
+    unknown without one.
 
     Args:
         chain: Power chain.
@@ -78,7 +79,7 @@ def loads(chain: Chain, measured: Mapping[str, Load]) -> dict[str, Load]:
         load = measured.get(edge.meter) if edge.meter else None
         if load is not None and load.known:
             found[edge.id] = load
-        elif len(chain.into(edge.target)) == 1:
+        elif not edge.standby and len(chain.feeding(edge.target)) == 1:
             found[edge.id] = _from_below(chain, edge, found)
         else:
             found[edge.id] = unknown(edge)

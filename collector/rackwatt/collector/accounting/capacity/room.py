@@ -79,7 +79,7 @@ def _own(chain: Chain, free: Mapping[str, float | None], name: str) -> float | N
 
 
 def _by_side(chain: Chain, name: str) -> list[list[Edge]]:
-    feeds = chain.into(name)
+    feeds = chain.feeding(name)
     sides = [[edge for edge in feeds if chain.side(edge) == side] for side in SIDES]
     both = [side for side in sides if side]
     return both if len(both) == len(SIDES) else [list(feeds)] if feeds else []
@@ -105,7 +105,7 @@ def _up(
         own = free[edge.id]
         if own is None:
             return None
-        above = chain.into(edge.source)
+        above = chain.feeding(edge.source)
         over = _up(chain, free, above) if above else (inf, "")
         if over is None:
             return None
@@ -119,18 +119,20 @@ def _flow(chain: Chain, free: Mapping[str, float | None], names: Sequence[str]) 
     """The largest flow: down side A, through the consumers, and up side B again; whole W."""
     graph: nx.DiGraph[_Node] = nx.DiGraph()
     for edge in chain.edges:
+        if edge.standby:
+            continue
         side = chain.side(edge)
         if side != "B":
             _connect(graph, ("down", edge.source), ("down", edge.target), free[edge.id])
         if side != "A":
             _connect(graph, ("up", edge.target), ("up", edge.source), free[edge.id])
     for name in chain.order:
-        if not chain.into(name):
+        if not chain.feeding(name):
             _connect(graph, _SOURCE, ("down", name), inf)
             _connect(graph, ("up", name), _SINK, inf)
     arcs: dict[str, tuple[_Node, _Node]] = {}
     for name in names:
-        sides = {chain.side(edge) for edge in chain.into(name)}
+        sides = {chain.side(edge) for edge in chain.feeding(name)}
         enter: _Node = _SOURCE if sides == {"B"} else ("down", name)
         leave: _Node = ("up", name) if "B" in sides else _SINK
         _connect(graph, enter, leave, _own(chain, free, name))
@@ -157,7 +159,7 @@ def _twice(chain: Chain, free: Mapping[str, float | None], given: Mapping[str, i
     excess = 0.0
     for edge in chain.edges:
         room = free[edge.id]
-        if chain.side(edge) in SIDES or room in (None, inf) or len(chain.into(edge.target)) > 1:
+        if chain.side(edge) in SIDES or room in (None, inf) or len(chain.feeding(edge.target)) > 1:
             continue
         under = chain.downstream(edge.target) | {edge.target}
         excess += max(sum(given[name] for name in under if name in given) - (room or 0.0), 0.0)
