@@ -107,6 +107,21 @@ def test_what_a_trunk_cannot_carry_is_stranded() -> None:
     assert found.stranded_watts == pytest.approx((4 * 80 - 20) * per_ampere, abs=5.0)
 
 
+def test_a_rack_behind_an_unrated_edge_has_the_room_of_what_is_above() -> None:
+    chain = Chain(
+        [Asset(name, "x") for name in ("u", "pdu-a", "pdu-b", "r")],
+        [
+            edge("u", "pdu-a", side="A"),
+            edge("u", "pdu-b", side="B"),
+            Edge("pdu-a", "r", meter="u>pdu-a"),
+            Edge("pdu-b", "r", meter="u>pdu-b"),
+        ],
+    )
+    found = judged(chain, {"u>pdu-a": power(20, 20, 20), "u>pdu-b": power(20, 20, 20)})
+    assert found.sellable_watts == pytest.approx(60 * VOLTS * sqrt(3), abs=1.0)
+    assert found.stranded_watts == pytest.approx(0.0, abs=1.0)
+
+
 def test_a_silent_meter_makes_room_unknown_and_not_large() -> None:
     chain = two_sides(racks=2)
     found = judged(chain, {"board-a>r0": power(10, 10, 10), "board-b>r0": power(10, 10, 10)})

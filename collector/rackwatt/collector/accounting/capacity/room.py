@@ -73,9 +73,17 @@ def _free(edge: Edge, state: EdgeState, after: Failover | None) -> float | None:
 
 def _own(chain: Chain, free: Mapping[str, float | None], name: str) -> float | None:
     """What the consumer's own feeds would take: the smaller of its sides."""
-    sides = [_sum([free[edge.id] for edge in feeds]) for feeds in _by_side(chain, name)]
+    sides = [_sum([_rated(chain, free, edge) for edge in feeds]) for feeds in _by_side(chain, name)]
     known = [side for side in sides if side is not None]
     return min(known) if known and len(known) == len(sides) else None
+
+
+def _rated(chain: Chain, free: Mapping[str, float | None], edge: Edge) -> float | None:
+    """The room of an edge, or of what is above it where it has no rating of its own."""
+    if free[edge.id] != inf:
+        return free[edge.id]
+    above = chain.feeding(edge.source)
+    return _sum([_rated(chain, free, other) for other in above]) if above else inf
 
 
 def _by_side(chain: Chain, name: str) -> list[list[Edge]]:
