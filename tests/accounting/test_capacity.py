@@ -70,6 +70,15 @@ def test_an_unknown_phase_is_no_all_clear() -> None:
     assert failover(chain, loads(chain, measured))["board-a>r0"].at_risk is None
 
 
+def test_the_mean_clears_nobody_where_amperes_are_the_limit() -> None:
+    chain = two_sides()
+    low, high = (Load(watts, (None, None, None)) for watts in (20_000.0, 50_000.0))
+    below = failover(chain, loads(chain, {"board-a>r0": low, "board-b>r0": low}))
+    assert below["board-a>r0"].at_risk is None
+    above = failover(chain, loads(chain, {"board-a>r0": high, "board-b>r0": high}))
+    assert above["board-a>r0"].at_risk
+
+
 def test_a_side_is_inherited_and_a_loop_refused() -> None:
     chain = two_sides()
     assert [chain.side(e) for e in chain.into("r0")] == ["A", "B"]

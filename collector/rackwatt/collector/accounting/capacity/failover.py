@@ -22,8 +22,14 @@ class Failover:
 
     @property
     def at_risk(self) -> bool | None:
-        """Whether it would carry more than it may; ``None``: unknown."""
-        return None if self.after.ratio is None else self.after.over
+        """Whether it would carry more than it may; ``None``: unknown.
+
+        Where amperes are the limit and a phase is unknown, the mean clears nobody.
+        """
+        if self.after.ratio is None:
+            return None
+        by_mean = self.after.edge.amperes is not None and not self.after.phase
+        return None if by_mean and not self.after.over else self.after.over
 
     @property
     def phase(self) -> int:
