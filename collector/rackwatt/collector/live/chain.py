@@ -132,10 +132,9 @@ class LiveChains:
         place = self._site.places.find(asset.id, now_ms)
         if place is None:
             return True
-        for kind, name in (("coolant", "flow_liters_per_second"), ("power", "power_watts")):
-            if self._readings.value(kind, asset.id, name, now_ms) is not None:  # type: ignore[arg-type]
-                return True
-        return None
+        flow = self._readings.value("coolant", asset.id, "flow_liters_per_second", now_ms)
+        power = self._readings.value("power", asset.id, "power_watts", now_ms)
+        return None if flow is None and power is None else True
 
     def _pumps(
         self, chain: Chain, now_ms: int, out: frozenset[str]
