@@ -188,11 +188,13 @@ def _edge(
 
 def _own_pdus(draft: _Draft) -> None:
     """A PDU that is fed, and of which no edge says otherwise, feeds its rack and measures it."""
-    fed = {target for _, target in draft.edges}
+    fed = {edge.target: edge for edge in draft.edges.values()}
     feeding = {source for source, _ in draft.edges}
     for pdu, rack in draft.homes.items():
-        if pdu != rack.id and pdu in fed and pdu not in feeding:
-            draft.edges[pdu, rack.id] = Edge(pdu, rack.id, meter=pdu)
+        feed = fed.get(pdu)
+        if pdu != rack.id and feed is not None and pdu not in feeding:
+            given = Edge(pdu, rack.id, volts=feed.volts, phases=feed.phases, meter=pdu)
+            draft.edges[pdu, rack.id] = given
             draft.edge_keys[pdu, rack.id] = (draft.section, "edges")
 
 

@@ -78,6 +78,11 @@ class Edge:
         return f"{self.source}>{self.target}"
 
     @property
+    def rated(self) -> bool:
+        """Whether a rating is stated; an edge without one limits nothing."""
+        return self.amperes is not None or self.watts is not None
+
+    @property
     def phase_volts(self) -> float | None:
         """Volts that a phase's current is multiplied by for its power."""
         if self.volts is None:

@@ -65,7 +65,7 @@ def room(chain: Chain, states: Mapping[str, EdgeState], failovers: Mapping[str, 
 
 def _free(edge: Edge, state: EdgeState, after: Failover | None) -> float | None:
     """W; infinite where no rating is stated, None where the load is unknown."""
-    if edge.continuous_watts is None and edge.continuous_amperes is None:
+    if not edge.rated:
         return inf
     left = after.after.headroom_watts if after is not None else state.headroom_watts
     return None if left is None else max(left, 0.0)

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the page shows of the chains: from the utility down to what feeds racks, and a rack's ways.
+
+Powers in W, currents in A by phase, ratios of the continuous rating, times in s. What is unknown
+is None. Racks and their PDUs are summed up under what feeds them: a campus has thousands.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from typing import Any, Final
+
+from rackwatt.collector.accounting.capacity.chain import Asset, Chain, Edge
+from rackwatt.collector.accounting.capacity.redundancy import Redundancy
+from rackwatt.collector.live.chain import ChainState
+from rackwatt.collector.site.topology import SiteChains
+
+LEAVES: Final = frozenset({"rack", "rack_pdu", "power_shelf"})
+"""Kinds that are summed up."""
+
+
+def overview(chains: SiteChains, state: ChainState) -> dict[str, Any]:
+    """Both chains without their racks."""
+    return {
+        "power": _chain(chains.power, state) if chains.power else None,
+        "cooling": _chain(chains.cooling, state) if chains.cooling else None,
+        "groups": [_redundancy(name, one) for name, one in state.groups.items()],
+        "pumps": [_redundancy(name, one) for name, one in state.pumps.items()],
+        "capacity": _capacity(state),
+        "losses_watts": state.losses_watts,
+        "ride_through_seconds": _shortest(state),
+    }
+
+
+def feed(chain: Chain, state: ChainState, asset: str) -> list[dict[str, Any]]:
+    """The racks below an asset, with what limits each one.
+
+    Raises:
+        KeyError: there is no such asset.
+    """
+    chain.assets[asset]
+    below = chain.downstream(asset)
+    names = [name for name in chain.order if name in below and chain.assets[name].kind == "rack"]
+    return [_rack(chain, state, name) for name in names]
+
+
+def rack(chains: SiteChains, state: ChainState, name: str) -> dict[str, Any]:
+    """A rack, and every way from the utility and from the chillers down to it.
+
+    Raises:
+        KeyError: there is no such rack.
+    """
+    found: dict[str, Any] = {"id": name, "power": None, "cooling": None}
+    if name not in chains.power.assets and name not in chains.cooling.assets:
+        raise KeyError(name)
+    for key, chain in (("power", chains.power), ("cooling", chains.cooling)):
+        if name in chain.assets:
+            wanted = chain.upstream(name) | {name}
+            found[key] = _part(chain, state, wanted)
+    if name in chains.power.assets:
+        found |= _rack(chains.power, state, name)
+    return found
+
+
+def _rack(chain: Chain, state: ChainState, name: str) -> dict[str, Any]:
+    feeds = [state.edges[edge.id] for edge in chain.into(name) if edge.id in state.edges]
+    powers = [one.load.watts for one in feeds]
+    known = [power for power in powers if power is not None]
+    near = [one.edge for one in feeds]
+    near += [other for edge in near for other in chain.into(edge.source)]
+    after = [state.failovers[edge.id] for edge in near if edge.rated and edge.id in state.failovers]
+    ride = state.ride_through.get(name)
+    return {
+        "id": name,
+        "watts": sum(known) if known and len(known) == len(powers) else None,
+        "sides": sorted({chain.side(one.edge) for one in feeds} - {""}),
+        "at_risk": _any(one.at_risk for one in after),
+        "room_watts": None if state.room is None else state.room.consumers.get(name),
+        "limit": "" if state.room is None else state.room.limits.get(name, ""),
+        "ride_through_seconds": ride if ride is None or isfinite(ride) else None,
+    }
+
+
+def _chain(chain: Chain, state: ChainState) -> dict[str, Any]:
+    wanted = {name for name, asset in chain.assets.items() if asset.kind not in LEAVES}
+    found = _part(chain, state, wanted)
+    under: dict[str, Any] = {}
+    for name in wanted:
+        if any(edge.target not in wanted for edge in chain.out_of(name)):
+            under[name] = _summary(chain, state, name)
+    found["under"] = under
+    return found
+
+
+def _part(chain: Chain, state: ChainState, wanted: Iterable[str]) -> dict[str, Any]:
+    names = set(wanted)
+    levels = _levels(chain)
+    return {
+        "assets": [
+            _asset(chain, state, chain.assets[name], levels[name])
+            for name in chain.order
+            if name in names
+        ],
+        "edges": [
+            _edge(chain, state, edge)
+            for edge in chain.edges
+            if edge.source in names and edge.target in names
+        ],
+    }
+
+
+def _levels(chain: Chain) -> dict[str, int]:
+    """How many edges lie between an asset and the farthest beginning of the chain."""
+    levels: dict[str, int] = {}
+    for name in chain.order:
+        levels[name] = max((levels[edge.source] + 1 for edge in chain.into(name)), default=0)
+    return levels
+
+
+def _asset(chain: Chain, state: ChainState, asset: Asset, level: int) -> dict[str, Any]:
+    sides = {chain.side(edge) for edge in (*chain.into(asset.id), *chain.out_of(asset.id))}
+    sides.discard("")
+    return {
+        "id": asset.id,
+        "kind": asset.kind,
+        "level": level,
+        "side": sides.pop() if len(sides) == 1 else "",
+        "group": asset.group,
+        "common": asset.common,
+        "maintenance": asset.id in state.maintenance,
+    }
+
+
+def _edge(chain: Chain, state: ChainState, edge: Edge) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "id": edge.id,
+        "source": edge.source,
+        "target": edge.target,
+        "side": chain.side(edge),
+        "standby": edge.standby,
+    }
+    now = state.edges.get(edge.id)
+    if now is None:
+        return found
+    after = state.failovers.get(edge.id)
+    return found | {
+        "rating_amperes": edge.amperes,
+        "rating_watts": edge.watts,
+        "continuous_watts": edge.continuous_watts,
+        "derating": edge.derating,
+        "watts": now.load.watts,
+        "amperes": list(now.load.amperes),
+        "measured": now.load.measured,
+        "ratio": now.ratio,
+        "phase": now.phase,
+        "headroom_watts": now.headroom_watts,
+        "failover_ratio": None if after is None else after.after.ratio,
+        "failover_amperes": None if after is None else list(after.after.load.amperes),
+        "failover_phase": 0 if after is None else after.phase,
+        "at_risk": None if after is None else after.at_risk,
+    }
+
+
+def _summary(chain: Chain, state: ChainState, name: str) -> dict[str, Any]:
+    """The racks right below what feeds them."""
+    racks = _racks_below(chain, name)
+    rooms = [_rack(chain, state, rack) for rack in racks]
+    rides = [one["ride_through_seconds"] for one in rooms]
+    known = [seconds for seconds in rides if seconds is not None]
+    return {
+        "racks": len(racks),
+        "at_risk": sum(one["at_risk"] is True for one in rooms),
+        "unknown": sum(one["at_risk"] is None for one in rooms),
+        "ride_through_seconds": min(known) if known else None,
+    }
+
+
+def _racks_below(chain: Chain, name: str) -> Sequence[str]:
+    found: dict[str, None] = {}
+    waiting = [edge.target for edge in chain.out_of(name)]
+    while waiting:
+        one = waiting.pop()
+        kind = chain.assets[one].kind
+        if kind == "rack":
+            found[one] = None
+        elif kind in LEAVES:
+            waiting += [edge.target for edge in chain.out_of(one)]
+    return list(found)
+
+
+def _redundancy(name: str, one: Redundancy) -> dict[str, Any]:
+    return {
+        "id": name,
+        "needed": one.needed,
+        "installed": one.installed,
+        "available": one.available,
+        "state": one.state,
+    }
+
+
+def _capacity(state: ChainState) -> dict[str, Any] | None:
+    room = state.room
+    if room is None:
+        return None
+    risky = [one.at_risk for one in state.failovers.values() if one.after.edge.rated]
+    return {
+        "sellable_watts": room.sellable_watts,
+        "stranded_watts": room.stranded_watts,
+        "unknown_racks": len(room.unknown),
+        "feeds_at_risk": sum(one is True for one in risky),
+        "feeds_over": sum(one.over for one in state.edges.values()),
+    }
+
+
+def _shortest(state: ChainState) -> float | None:
+    known = [s for s in state.ride_through.values() if s is not None and isfinite(s)]
+    return min(known) if known else None
+
+
+def _any(values: Iterable[bool | None]) -> bool | None:
+    """True if one is; None if none is and one is unknown."""
+    found: Mapping[bool | None, None] = dict.fromkeys(values)
+    if True in found:
+        return True
+    return None if None in found or not found else False
