@@ -34,8 +34,8 @@ fmt: $(VENV)/.ready ## Format the code and write the generated files
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/python scripts/generate.py
 
-bench: $(VENV)/.ready ## Run the benchmarks; results as JSON on standard output
-	@for file in benchmarks/*.py; do $(BIN)/python $$file; done
+bench: $(VENV)/.ready ## Run the benchmarks; a line of JSON each, and files in dist/bench
+	@$(BIN)/python scripts/bench.py $(ARGS)
 
 faults: $(VENV)/.ready servers ## Run every fault in its long form and print the table (10 minutes)
 	@scripts/faults $(ARGS)

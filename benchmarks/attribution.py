@@ -5,8 +5,8 @@ The reference site has 2,540 racks with two PDUs and 18 trays of four GPUs each,
 by a tenant and one tray of each rack by GPU: the worst case, as every GPU counter is read.
 """
 
+import argparse
 import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -124,7 +124,9 @@ def worst(racks: int) -> str:
 
 
 def main() -> None:
-    whole = "--whole" in sys.argv
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--whole", action="store_true", help="all 2,540 racks, not a tenth")
+    whole = parser.parse_args().whole
     racks = 2540 if whole else 254
     result = {
         "default_open_hour": measure(document(16, 2, HELD), 10, 900),

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """MQTT to spool to store, over a real broker, acknowledged after fsync; JSON on stdout.
 
-Run: `python benchmarks/ingest.py [--messages 20000] [--sinks spool,null,embedded,influx]`. The
-broker, the collector and this program, which publishes, are a process each. A message is one
-node's 8 GPUs of 12 values. Sinks: `spool` only, a `null` store, the `embedded` store, a real
-`influx`; as fast as it goes, then at a steady rate (`--rate`, 0: not). Nothing may be missing,
-else it fails. Loopback, no TLS.
+Run: `python benchmarks/ingest.py [--messages 20000] [--shape p8] [--sinks spool,null,embedded,
+influx]`. The broker, the collector and this program, which publishes, are a process each. Shapes:
+`p8` 8 GPUs of 12 values, `tray` 4 of 20, `rack` 40 sensors of 1, `campus` a mix of trays, racks and
+meters, with a status behind each message (its cost counts for the message). Sinks: `spool` only, a
+`null` store, the `embedded` store, a real `influx`; as fast as it goes, then at a steady rate
+(`--rate`, 0: not). Nothing may be missing, else it fails. Loopback, no TLS.
 """
 
 import argparse
@@ -25,8 +26,9 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.parts.load import GPU_FIELDS, HALL, Load, make_load, publish, site
+from benchmarks.parts.load import HALL, SHAPES, Load, make_load, publish, site
 from benchmarks.parts.machine import processor_seconds, report, spread
+from rackwatt.collector.ingest import garbage
 from rackwatt.collector.ingest.ingest import Ingest
 from rackwatt.collector.ingest.spool import STORE, Spool
 from rackwatt.collector.store import EmbeddedStore, InfluxStore, Row, Store, WriteResult
@@ -38,7 +40,12 @@ from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.session import BrokerSettings
 from servers.fixtures import InfluxDB, Mosquitto, find
 
-GPUS: Final = 8
+COUNTED: Final = (
+    ("gpu", "power_watts"),
+    ("climate", "temperature_celsius"),
+    ("power", "power_watts"),
+)
+"""A field that each reading has."""
 LIMIT_SECONDS: Final = 60.0
 STEADY_SECONDS: Final = 4.0
 STEADY_SINKS: Final = ("embedded", "influx")
@@ -118,6 +125,7 @@ async def collect(options: dict[str, Any]) -> dict[str, Any]:
             epoch.sent_through == each and not epoch.open_ranges(each) for epoch in watches
         )
 
+    garbage.settle()
     workers = [asyncio.ensure_future(ingest.run())]
     if drain is not None:
         workers.append(asyncio.ensure_future(drain.run()))
@@ -138,7 +146,7 @@ async def collect(options: dict[str, Any]) -> dict[str, Any]:
         "taken_processor_seconds": taken_seconds,
         "stored_at": stored,
         "stored_processor_seconds": stored_seconds,
-        "messages": ingest.counts.messages["gpu"],
+        "messages": ingest.counts.messages.total(),
         "duplicates": ingest.counts.duplicates,
         "rejected": ingest.counts.rejected.total(),
         "missing": sum(
@@ -210,13 +218,15 @@ def run(
             child.wait(20)
         rows = found["rows"]
         if sink == "embedded":
-            rows = sum(1 for _ in read(Path(name) / "store", "gpu"))
+            rows = sum(
+                1 for kind in ("gpu", "climate", "power") for _ in read(Path(name) / "store", kind)
+            )
         elif bucket is not None:
-            rows = bucket.count("gpu", "power_watts")
+            rows = sum(bucket.count(kind, field) for kind, field in COUNTED)
             bucket.delete()
     assert found["messages"] == expected, found
     assert found["rejected"] == found["missing"] == 0, found
-    assert rows is None or rows == expected * GPUS, (rows, found)
+    assert rows is None or rows == load.readings, (rows, found)
     taken, stored = found["taken_at"] - begin, found["stored_at"] - begin
     return {
         "taken_messages_per_second": expected / taken,
@@ -232,7 +242,7 @@ def run(
     }
 
 
-def merged(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def merged(runs: Sequence[dict[str, Any]], values_each: float) -> dict[str, Any]:
     """Medians of repeated runs, with their spread where it matters."""
     found: dict[str, Any] = {}
     for name in runs[0]:
@@ -240,7 +250,9 @@ def merged(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if values:
             found[name] = spread(values, digits=1 if "per_" in name else 2)
     values = [run["stored_messages_per_second"] or run["taken_messages_per_second"] for run in runs]
-    found["field_values_per_second"] = spread(values, GPUS * len(GPU_FIELDS), 0)
+    found["field_values_per_second"] = spread(values, values_each, 0)
+    values = [1e6 / run["processor_microseconds_per_message"] for run in runs]
+    found["field_values_per_core_second"] = spread(values, values_each, 0)
     return found
 
 
@@ -251,6 +263,7 @@ def main() -> int:
     parser.add_argument("--agents", type=int, default=500, help="GPU nodes that speak")
     parser.add_argument("--connections", type=int, default=8, help="that carry them")
     parser.add_argument("--sinks", default="spool,null,embedded,influx")
+    parser.add_argument("--shape", choices=(*SHAPES, "campus"), default="p8")
     parser.add_argument("--rate", type=float, default=2000.0, help="of the steady run, messages/s")
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--collector", help=argparse.SUPPRESS)
@@ -268,18 +281,20 @@ def main() -> int:
         "agents": options.agents,
         "connections": options.connections,
         "messages": shape[0] * shape[1],
-        "values_per_message": GPUS * len(GPU_FIELDS),
+        "shape": options.shape,
         "steady_messages_per_second": options.rate,
         "runs": options.runs,
     }
     rounds = max(1, round(options.rate * STEADY_SECONDS / options.agents))
     steady_shape = (options.agents, rounds)
     now = SYSTEM_CLOCK.now_ms()
-    loads = {"": (make_load(*shape, options.connections, now), shape, math.inf)}
+    loads = {"": (make_load(*shape, options.connections, now, options.shape), shape, math.inf)}
     if options.rate:
-        steady = make_load(*steady_shape, options.connections, now)
+        steady = make_load(*steady_shape, options.connections, now, options.shape)
         loads["steady_"] = (steady, steady_shape, options.rate)
+    values_each = loads[""][0].values / result["messages"]
     result["payload_bytes"] = round(loads[""][0].payload_bytes)
+    result["values_per_message"] = round(values_each, 2)
     with contextlib.ExitStack() as stack:
         influx = None
         if "influx" in sinks and find("influxd") is not None:
@@ -293,7 +308,7 @@ def main() -> int:
                     result[prefix + sink] = "not measured: influxd is not installed"
                     continue
                 runs = [run(sink, load, load_shape, rate, influx) for _ in range(options.runs)]
-                result[prefix + sink] = merged(runs)
+                result[prefix + sink] = merged(runs, values_each)
     report("ingest", result)
     return 0
 

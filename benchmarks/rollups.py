@@ -2,9 +2,8 @@
 """What rollups cost the drain: processor time per row with and without them; JSON on stdout.
 
 Run: `python benchmarks/rollups.py [--nodes 40] [--minutes 10]`. Nodes of 8 GPUs of 12 values send
-every 10 s; messages are decoded, made rows, encoded (the `null` store encodes and forgets) or
-stored (`embedded`), kept for their minute, folded and written, as the drain does it. Then one hour
-is read back and folded.
+every 10 s; messages are decoded, placed, encoded (the `null` store encodes and forgets) or
+stored (`embedded`), gathered by minute and hour, and these are written, as the drain does it.
 """
 
 import argparse
@@ -20,11 +19,13 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.parts.load import GPU_FIELDS, gpu_samples, site
-from rackwatt.collector.store import EmbeddedStore, Row, WriteResult, rows_of
-from rackwatt.collector.store.lines import LineEncoder
+from rackwatt.collector.store import EmbeddedStore, Row, WriteResult
+from rackwatt.collector.store.lines import encode_points
 from rackwatt.collector.store.marks import Marks
+from rackwatt.collector.store.points import Points
 from rackwatt.collector.store.read import StoredRow
 from rackwatt.collector.store.rolling import Rollups
+from rackwatt.collector.store.series import SeriesBook
 from rackwatt.wire.clock import ManualClock
 from rackwatt.wire.codec import decode_envelope, decode_readings, encode, reading_of
 
@@ -38,7 +39,6 @@ class EncodingStore:
     """Encodes rows as for InfluxDB and forgets them."""
 
     def __init__(self) -> None:
-        self._encoder = LineEncoder()
         self.rows = 0
 
     async def start(self) -> None:
@@ -46,7 +46,8 @@ class EncodingStore:
 
     async def write(self, rows: Sequence[Row]) -> WriteResult:
         """Encode."""
-        "\n".join(self._encoder.encode(rows).lines).encode()
+        assert isinstance(rows, Points)
+        b"\n".join(encode_points(rows)[0])
         self.rows += len(rows)
         return WriteResult(len(rows))
 
@@ -74,15 +75,17 @@ def messages(nodes: int, minutes: int) -> list[tuple[str, int, bytes]]:
 
 async def drain(store: Any, load: list[tuple[str, int, bytes]], rollups: Rollups | None) -> float:
     """Processor seconds."""
-    place = site(4)
+    book = SeriesBook(site(4))
     clock = rollups._clock if rollups is not None else ManualClock(BEGIN)  # noqa: SLF001
     begun = time.process_time()
     for start in range(0, len(load), BATCH):
         part = load[start : start + BATCH]
-        rows: list[Row] = []
+        rows = Points([], [], [])
         for agent, _, payload in part:
-            decoded = decode_readings("gpu", decode_envelope(payload))
-            rows += rows_of(place, "gpu", agent, decoded.readings)
+            for reading in decode_readings("gpu", decode_envelope(payload)).readings:
+                rows.series.append(book.find("gpu", agent, reading.device, reading.time_ms))
+                rows.values.append(reading.values)
+                rows.times.append(reading.time_ms)
         await store.write(rows)
         if rollups is not None:
             await rollups.take(rows)

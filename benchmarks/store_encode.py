@@ -3,6 +3,7 @@
 
 Run: `python benchmarks/store_encode.py [--rows 20000] [--runs 5]`. One process, one core. Rows are
 GPUs of the default fields (12 values); "rows" is readings to rows, "encode" rows to lines,
+"points" the same of lists instead of rows, as the drain has them, "point" the client library's,
 "embedded" rows into SQLite, made durable.
 """
 
@@ -23,7 +24,9 @@ from influxdb_client.domain.write_precision import WritePrecision
 
 from rackwatt.collector.site import Site, site_of
 from rackwatt.collector.store import EmbeddedStore, Row, rows_of
-from rackwatt.collector.store.lines import LineEncoder
+from rackwatt.collector.store.lines import LineEncoder, encode_points
+from rackwatt.collector.store.points import Points
+from rackwatt.collector.store.series import SeriesBook
 from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.codec import ReceivedReading
 from rackwatt.wire.config import Document
@@ -96,6 +99,12 @@ def point(row: Row) -> str:
     )
 
 
+def lines_of(points: Points) -> None:
+    """Points as the drain has them encoded, in batches of 5,000."""
+    for start in range(0, len(points), 5_000):
+        b"\n".join(encode_points(points[start : start + 5_000])[0])
+
+
 async def embedded(rows: list[Row], runs: int) -> float:
     """The median time of one durable write of all rows, in batches of 5,000."""
     times = []
@@ -120,10 +129,17 @@ def main() -> None:
     place, items = site(), readings(options.rows)
     rows = rows_of(place, "gpu", "bench", items)
     encoder = LineEncoder()
+    book = SeriesBook(place)
+    points = Points(
+        [book.find("gpu", "bench", item.device, item.time_ms) for item in items],
+        [item.values for item in items],
+        [item.time_ms for item in items],
+    )
     few = rows[: max(1, options.rows // 10)]
     per_row = {
         "rows": seconds(lambda: rows_of(place, "gpu", "bench", items), options.runs) / len(rows),
         "encode": seconds(lambda: encoder.encode(rows), options.runs) / len(rows),
+        "points": seconds(lambda: lines_of(points), options.runs) / len(rows),
         "point": seconds(lambda: [point(row) for row in few], options.runs) / len(few),
         "embedded": asyncio.run(embedded(rows, options.runs)) / len(rows),
     }
@@ -135,7 +151,7 @@ def main() -> None:
         "values_per_row": len(FIELDS),
         "microseconds_per_row": {name: round(s * 1e6, 3) for name, s in per_row.items()},
         "values_per_second": {name: round(len(FIELDS) / s) for name, s in per_row.items()},
-        "point_over_encode": round(per_row["point"] / per_row["encode"], 1),
+        "point_over_points": round(per_row["point"] / per_row["points"], 1),
     }
     print(json.dumps(result, indent=2))
 

@@ -17,7 +17,7 @@ from typing import Final
 from rackwatt.collector.site import Site, site_of
 from rackwatt.wire.codec import encode, reading_of
 from rackwatt.wire.config import Document
-from rackwatt.wire.readings import Reading
+from rackwatt.wire.readings import Kind, Reading
 from rackwatt.wire.sample import Sample
 from rackwatt.wire.status import EpochState, Status
 
@@ -38,6 +38,21 @@ GPU_FIELDS: Final = (
     "memory_clock_hertz",
     "clock_event_reasons_bitmask",
 )
+TRAY_FIELDS: Final = (
+    *GPU_FIELDS,
+    "power_instant_watts",
+    "power_limit_watts",
+    "memory_total_bytes",
+    "ecc_corrected_errors_total",
+    "ecc_uncorrected_errors_total",
+    "remapped_rows_total",
+    "pcie_replays_total",
+    "performance_state_number",
+)
+SHAPES: Final = ("p8", "tray", "rack", "meter")
+"""8 GPUs of 12 values, 4 of 20, 40 sensors of 1, a meter of 8."""
+CAMPUS: Final = ("tray",) * 18 + ("rack", "meter", "meter")
+"""By messages, about as the reference campus sends them; each agent's status with each message."""
 _WINDOW: Final = 500
 """Messages of one connection that the broker has not acknowledged yet."""
 
@@ -92,6 +107,28 @@ def gpu_readings(node: str, gpus: int = 8, seed: int = 1) -> list[Reading]:
     return [reading_of(sample, 0) for sample in gpu_samples(node, gpus, seed)]
 
 
+def shaped(shape: str, node: str, seed: int) -> tuple[Kind, list[Reading]]:
+    """An agent's message; see `SHAPES`."""
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    if shape == "p8":
+        return "gpu", gpu_readings(node, seed=seed)
+    if shape == "tray":
+        more = {name: float(chance.randint(0, 1200)) for name in TRAY_FIELDS[len(GPU_FIELDS) :]}
+        more["performance_state_number"] = 0.0
+        samples = gpu_samples(node, 4, seed)
+        whole = [Sample("gpu", item.device, {**item.values, **more}) for item in samples]
+        return "gpu", [reading_of(item, 0) for item in whole]
+    if shape == "rack":
+        air = [{"temperature_celsius": round(chance.uniform(18, 45), 2)} for _ in range(40)]
+        items = [Sample("climate", f"{node}-s{number}", one) for number, one in enumerate(air)]
+        return "climate", [reading_of(item, 0) for item in items]
+    names = ("power_watts", "power_min_watts", "power_max_watts", "energy_import_watt_hours",
+             "voltage_l1_volts", "voltage_l2_volts", "voltage_l3_volts")  # fmt: skip
+    values = {name: round(chance.uniform(1e3, 1e6), 3) for name in names}
+    values["power_factor_ratio"] = 0.98
+    return "power", [reading_of(Sample("power", f"{node}-meter", values), 0)]
+
+
 # -- a load -----------------------------------------------------------------------------------
 
 
@@ -105,37 +142,55 @@ class Load:
     """The same: each agent's status after its last message."""
     payload_bytes: float
     """Mean of a message."""
+    readings: int
+    values: int
+    """In all messages."""
 
 
-def make_load(agents: int, each: int, connections: int, end_ms: int) -> Load:
-    """`each` messages of every agent, 10 s apart, the last at `end_ms`; 8 GPUs of 12 values.
+def make_load(agents: int, each: int, connections: int, end_ms: int, shape: str = "p8") -> Load:
+    """`each` messages of every agent, 10 s apart, the last at `end_ms`.
 
     Round by round, as agents send; an agent stays on its connection.
+
+    Args:
+        agents: how many.
+        each: messages of an agent.
+        connections: that carry them.
+        end_ms: ms since 1970 UTC.
+        shape: of `SHAPES`, or `campus`, a mix with a status behind each message.
     """
     messages: list[list[tuple[bytes, bytes]]] = [[] for _ in range(connections)]
     statuses: list[list[tuple[bytes, bytes]]] = [[] for _ in range(connections)]
+    shapes = CAMPUS if shape == "campus" else (shape,)
     epoch = end_ms * 4096
     names = [node_name(number) for number in range(agents)]
-    bodies = [_body(name, number) for number, name in enumerate(names)]
-    size = 0
+    bodies: list[tuple[Kind, bytes]] = []
+    size = readings = values = 0
+    for number, name in enumerate(names):
+        kind, found = shaped(shapes[number % len(shapes)], name, number)
+        bodies.append((kind, encode(1, 1, 0, found).partition(b'"readings":')[2]))
+        readings += len(found) * each
+        values += sum(len(item.model_fields_set) - 1 for item in found) * each
     for seq in range(1, each + 1):
         at = end_ms - (each - seq) * 10_000
         head = f'{{"epoch":{epoch},"seq":{seq},"time":{at},"readings":'.encode()
         for number, name in enumerate(names):
-            payload = head + bodies[number]
+            last, body = bodies[number]
+            payload = head + body
             size += len(payload)
-            messages[number % connections].append(_packet(name, "gpu", payload))
+            messages[number % connections].append(_packet(name, last, payload))
+            if shape == "campus":
+                status = _status(name, epoch, seq, end_ms)
+                messages[number % connections].append(status)
     for number, name in enumerate(names):
-        state = EpochState(epoch=epoch, oldest=1, last=each, sent_through=each)
-        status = Status(state="online", session=end_ms, time=end_ms, epochs=(state,))
-        packet = _packet(name, "status", status.model_dump_json().encode())
-        statuses[number % connections].append(packet)
-    return Load(messages, statuses, size / (agents * each))
+        statuses[number % connections].append(_status(name, epoch, each, end_ms))
+    return Load(messages, statuses, size / (agents * each), readings, values)
 
 
-def _body(name: str, seed: int) -> bytes:
-    """The readings and all behind them, as the codec writes them."""
-    return encode(1, 1, 0, gpu_readings(name, seed=seed)).partition(b'"readings":')[2]
+def _status(name: str, epoch: int, seq: int, now_ms: int) -> tuple[bytes, bytes]:
+    state = EpochState(epoch=epoch, oldest=1, last=seq, sent_through=seq)
+    status = Status(state="online", session=now_ms, time=now_ms, epochs=(state,))
+    return _packet(name, "status", status.model_dump_json().encode())
 
 
 def _packet(agent: str, last: str, payload: bytes) -> tuple[bytes, bytes]:

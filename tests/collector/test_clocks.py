@@ -109,13 +109,18 @@ def test_whatever_a_wrong_clock_can_have_taken_is_in_doubt(
 def test_clocks_are_remembered() -> None:
     db = sqlite3.connect(":memory:")
     db.executescript(SCHEMA)
+    db.execute("INSERT INTO clocks VALUES ('b', 99.0, '{}')")
+    db.execute("INSERT INTO clocks VALUES ('c', 0.5, '{}')")
     clocks = Clocks()
+    clocks.told("c", (), 0.5, 0.0)
+    assert len(clocks.changed()) == 1
     clocks.told("a", epochs((A, 10), (B, 3)), 600.0, 0.0)
     clocks.told("b", epochs((A, 1)), 0.25, 0.0)
-    for note in clocks.notes():
-        db.executemany(note.statement, note.rows)
-    assert clocks.notes() == []
-    again = Clocks(load_clocks(db))
+    changed = {row[0]: row for row in clocks.changed()}
+    assert clocks.changed() == []
+    known = load_clocks(db, changed)
+    assert {name: clock.offset for name, clock in known} == {"a": 600.0, "b": 0.25, "c": 0.5}
+    again = Clocks(known)
     assert again.doubtful() == clocks.doubtful() != {}
     again.told("a", epochs((A, 10), (B, 7)), 0.0, 0.0)
     assert wrong(again) == {B: [(1, 7, 600.0)]}

@@ -11,6 +11,7 @@ from collecting import EPOCH, CollectorKit, collector_kit, message, told
 from doubles import START_MS
 from prometheus_client.parser import text_string_to_metric_families
 
+from rackwatt.collector.ingest import metrics
 from rackwatt.collector.ingest.metrics import CATALOGUE, SILENT_SECONDS
 from rackwatt.collector.ingest.watch import Backfill
 from rackwatt.wire.clock import ManualClock
@@ -76,6 +77,8 @@ def test_names_and_labels_are_those_of_the_design() -> None:
         "rackwatt_ingest_pauses_total",
         "rackwatt_rollups_total",
         "rackwatt_rollups_pending",
+        "rackwatt_store_lag_seconds",
+        "rackwatt_store_rows_within_total",
     }
 
 
@@ -180,3 +183,18 @@ async def test_a_shard_tells_of_its_own_halls_only(tmp_path: Path) -> None:
         racks = {dict(labels)["rack"] for name, labels in series if name == "rackwatt_gpu_nodes"}
         assert racks == {"r9"}
         assert kit.state.summary()["nodes"]["total"] == 1
+
+
+async def test_of_very_many_nodes_the_last_look_is_told(
+    kit: CollectorKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "NODES_AT_ONCE", 1)
+    kit.seen("r1-n1", "hall-a")
+    await kit.state.measure()
+    before = kit.state.summary()["nodes"]
+    assert (before["online"], before["up"]) == (1, ["r1-n1"])
+    kit.seen("r2-n1", "hall-a")
+    assert kit.state.summary()["nodes"] == before
+    await kit.state.measure()
+    assert kit.state.summary()["nodes"]["up"] == ["r1-n1", "r2-n1"]
+    assert await value(kit, "rackwatt_gpu_nodes", rack="r2", state="online") == 1

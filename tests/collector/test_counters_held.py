@@ -27,7 +27,7 @@ from rackwatt.collector.ledger import InputRecord, Refusal
 from rackwatt.collector.ledger.commands.times import utc
 from rackwatt.collector.ledger.commands.writing import open_ledger
 from rackwatt.collector.ledger.counters import QUARTER_MS, CounterRecord
-from rackwatt.collector.roles.sorting import sort
+from rackwatt.collector.roles.sorting import Wanted, sort
 from rackwatt.collector.site import load_site
 from rackwatt.wire.codec import encode
 from rackwatt.wire.readings import (
@@ -46,7 +46,7 @@ SITE = site(A_AND_B)
 def moved(records: list[CounterRecord]) -> list[CounterRecord]:
     """The same of an agent whose clock is ten minutes fast."""
     return [
-        replace(one, time_ms=one.time_ms + SHIFT, trusted=False, agent="r1-n1") for one in records
+        one._replace(time_ms=one.time_ms + SHIFT, trusted=False, agent="r1-n1") for one in records
     ]
 
 
@@ -89,7 +89,7 @@ def test_a_release_attributes_the_quarter_hour_again() -> None:
 
 def test_what_is_held_is_not_counted_when_it_is_sent_again() -> None:
     ledger, _ = booked(SITE, powers(LOADS, SECONDS), moved(gpus(EIGHT, SECONDS)))
-    again = [replace(one, trusted=True) for one in moved(gpus(EIGHT, SECONDS))]
+    again = [one._replace(trusted=True) for one in moved(gpus(EIGHT, SECONDS))]
     ledger.apply((), 2, counters=again)
     assert ledger.counters.gpus("r1-n1", BEGIN + QUARTER_MS) == []
     ledger.apply((), 3, counters=gpus(EIGHT, range(940, 960, 10)))
@@ -137,21 +137,22 @@ def test_sorting_takes_the_water_and_heat_that_the_site_books() -> None:
         message("coolant", "field", CoolantReading(device="w", heat_energy_watt_hours=6.0)),
         message("climate", "field", ClimateReading(device="h", temperature_celsius=20.0)),
     ]
-    found = sort(records, {}, {("water", "w"), ("coolant", "h")})
+    found = sort(records, {}, Wanted({("water", "w"), ("coolant", "h")}, {"h"}))
     assert [(one.device, one.agent, one.held) for one in found.inputs] == [
         ("w", "field", False),
         ("h", "field", False),
     ]
     assert found.inputs[0].values["volume_liters"] == 5.0
     assert len(found.readings) == 5
-    assert sort(records, {}).inputs == []
-    assert sort(records, {"field": 61.0}, {("water", "w")}).inputs[0].held
+    assert sort(records, {}, Wanted()).inputs == []
+    assert len(sort(records, {}, Wanted()).readings) == 4, "of a sensor that is shown nowhere"
+    assert sort(records, {"field": 61.0}, Wanted({("water", "w")})).inputs[0].held
 
 
 def test_sorting_says_whose_counters_cannot_be_trusted() -> None:
     one = message("gpu", "n1", GpuReading(device="n1/GPU-a", energy_import_watt_hours=5.0))
-    (right,) = sort([one], {"n1": 59.0}).counters
-    (wrong,) = sort([one], {"n1": -61.0}).counters
+    (right,) = sort([one], {"n1": 59.0}, Wanted()).counters
+    (wrong,) = sort([one], {"n1": -61.0}, Wanted()).counters
     assert (right.counts, right.agent) == (True, "n1")
     assert (wrong.counts, wrong.agent) == (False, "n1")
 

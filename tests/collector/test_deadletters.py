@@ -74,7 +74,7 @@ async def test_a_corrected_site_file_brings_a_message_back(bench: Bench) -> None
     assert (await ask(bench)).refused == 1
     assert await bench.kept() == []
     places = FakePlaces(halls_ids=("hall-a", "hall-c"))
-    bench.ingest._places = places  # as after a restart with the new file
+    bench.ingest.checks.places = places  # as after a restart with the new file
     assert await ask(bench) == Outcome(replayed=1)
     assert await bench.kept() == [(bad.topic, bad.payload)]
     assert bench.letters() == []
@@ -89,7 +89,7 @@ async def test_it_keeps_the_time_at_which_it_came(bench: Bench) -> None:
     await bench.take(message(1, topic=FAR))
     came = bench.clock.now_ms()
     bench.clock.advance(5000.0)
-    bench.ingest._places = FakePlaces(halls_ids=("hall-c",))
+    bench.ingest.checks.places = FakePlaces(halls_ids=("hall-c",))
     await ask(bench)
     (record,) = await bench.spool.read(0, 9)
     assert record.received_ms == came
@@ -98,7 +98,7 @@ async def test_it_keeps_the_time_at_which_it_came(bench: Bench) -> None:
 async def test_what_came_otherwise_meanwhile_is_not_kept_twice(bench: Bench) -> None:
     bad = message(1, topic=FAR)
     await bench.take(bad)
-    bench.ingest._places = FakePlaces(halls_ids=("hall-c",))
+    bench.ingest.checks.places = FakePlaces(halls_ids=("hall-c",))
     await bench.take(bad)
     assert await ask(bench) == Outcome(replayed=1)
     assert len(await bench.kept()) == 1
@@ -146,7 +146,7 @@ async def test_a_conflict_that_is_over_is_replayed(bench: Bench) -> None:
 
 async def test_a_status_and_half_a_payload_are_not_replayed(bench: Bench) -> None:
     huge = received(FAR, b"x" * 2_000_000)
-    bench.ingest._places = FakePlaces(halls_ids=("hall-c",))
+    bench.ingest.checks.places = FakePlaces(halls_ids=("hall-c",))
     await bench.take(received(f"{ROOT}/status", b"{}"), huge)
     outcome = await ask(bench)
     assert outcome.refused == 2
@@ -176,7 +176,7 @@ async def test_a_row_that_was_refused_is_written_again(bench: Bench) -> None:
 async def test_rows_wait_for_their_store_and_messages_do_not_wait_for_rows(bench: Bench) -> None:
     await refused_row(bench)
     await bench.take(message(1, topic=FAR))
-    bench.ingest._places = FakePlaces(halls_ids=("hall-c",))
+    bench.ingest.checks.places = FakePlaces(halls_ids=("hall-c",))
     number = deadletters.place_order(bench.path, "replay", [1, 2], 1)
     await carrier(bench).carry_out()
     order = deadletters.look_up(bench.path, number)
@@ -208,7 +208,7 @@ async def test_an_order_that_was_cut_off_goes_on_and_takes_nothing_twice(
 ) -> None:
     monkeypatch.setattr(orders, "_AT_ONCE", 2)
     await bench.take(*(message(n, topic=FAR) for n in range(1, 8)))
-    bench.ingest._places = FakePlaces(halls_ids=("hall-c",))
+    bench.ingest.checks.places = FakePlaces(halls_ids=("hall-c",))
     number = deadletters.place_order(bench.path, "replay", range(1, 8), 1)
     real, calls = bench.spool.append, 0
 
@@ -223,7 +223,7 @@ async def test_an_order_that_was_cut_off_goes_on_and_takes_nothing_twice(
     with pytest.raises(KeyboardInterrupt):
         await carrier(bench).carry_out()
     after = await Bench(bench.path).start()
-    after.ingest._places = FakePlaces(halls_ids=("hall-c",))
+    after.ingest.checks.places = FakePlaces(halls_ids=("hall-c",))
     assert len(await after.kept()) == 4
     await carrier(after).carry_out()
     assert len(await after.kept()) == 7
@@ -235,7 +235,7 @@ async def test_an_order_that_was_cut_off_goes_on_and_takes_nothing_twice(
 
 async def test_two_orders_for_one_letter_take_it_once(bench: Bench) -> None:
     await bench.take(message(1, topic=FAR))
-    bench.ingest._places = FakePlaces(halls_ids=("hall-c",))
+    bench.ingest.checks.places = FakePlaces(halls_ids=("hall-c",))
     first, second = (deadletters.place_order(bench.path, "replay", [1], 1) for _ in range(2))
     await carrier(bench).carry_out()
     found = [deadletters.look_up(bench.path, number) for number in (first, second)]

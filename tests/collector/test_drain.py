@@ -10,7 +10,8 @@ import pytest
 from collecting import CollectorKit, ListStore, collector_kit, message
 from doubles import START_MS, Running, until
 
-from rackwatt.collector.ingest.spool import STORE
+from rackwatt.collector.ingest.decoding import Message
+from rackwatt.collector.ingest.spool import STORE, Record
 from rackwatt.collector.store import EmbeddedStore, Row, StoreRefused, StoreUnavailable, read
 from rackwatt.collector.store.base import Store, WriteResult
 from rackwatt.collector.store.drain import Drain
@@ -187,3 +188,66 @@ async def test_a_real_store_is_started_again_after_a_failure(
     async with Running(drain.run()):
         await until(lambda: drain.points == 1)
     assert len(list(read(tmp_path / "store", "power"))) == 1
+
+
+async def test_it_counts_how_old_rows_were_when_they_were_stored(kit: CollectorKit) -> None:
+    now = kit.clock.now_ms()
+    ages = (0, 1500, 40_000)
+    await kit.put(*(message(now - age, PDU) for age in ages))
+    drain = drain_of(kit, ListStore())
+    async with Running(drain.run()):
+        await until(lambda: drain.points == 3)
+    within = dict(drain.within())
+    assert [within[name] for name in ("0.5", "1", "2", "30", "60", "+Inf")] == [1, 1, 2, 2, 3, 3]
+    assert drain.lag_seconds == 40.0
+
+
+async def test_a_reading_without_any_value_is_no_row(kit: CollectorKit) -> None:
+    store = ListStore()
+    nothing = {"power_watts": None, "energy_import_watt_hours": None}
+    zero = {"power_watts": 0.0, "energy_import_watt_hours": None}
+    await kit.put(message(START_MS, {"r1-pdu": nothing, "r2-pdu": zero}))
+    drain = drain_of(kit, store)
+    async with Running(drain.run()):
+        await until(lambda: kit.spool.cursor(STORE) == 1)
+    assert [row.fields for write in store.writes for row in write] == [{"power_watts": 0.0}]
+
+
+class _Slow(ListStore):
+    """Takes its first batch only when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered = asyncio.Event()
+        self.may = asyncio.Event()
+
+    async def write(self, rows: Sequence[Row]) -> WriteResult:
+        self.entered.set()
+        await self.may.wait()
+        return await super().write(rows)
+
+
+async def test_the_next_batch_is_made_ready_and_waits_for_its_turn(
+    kit: CollectorKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rackwatt.collector.store.drain.BATCH_MESSAGES", 2)
+    store = _Slow()
+    await kit.put(*(message(START_MS + step, PDU) for step in range(5)))
+    drain = drain_of(kit, store)
+    asked: list[int] = []
+    decoded = kit.spool.decodings.decoded
+
+    def spying(record: Record) -> Message:
+        asked.append(record.id)
+        return decoded(record)
+
+    monkeypatch.setattr(kit.spool.decodings, "decoded", spying)
+    async with Running(drain.run()):
+        await store.entered.wait()
+        await until(lambda: asked == [1, 2, 3, 4])
+        assert kit.spool.cursor(STORE) == 0
+        store.failures = [StoreUnavailable("down")]
+        store.may.set()
+        await until(lambda: kit.spool.cursor(STORE) == 5)
+    times = [row.time_ms - START_MS for write in store.writes for row in write]
+    assert times == [0, 1, 2, 3, 4], "in order, what failed again, and nothing twice"

@@ -31,7 +31,7 @@ from rackwatt.collector.accounting.battery import BatteryParameters, BatteryStat
 from rackwatt.collector.accounting.flows import Flows
 from rackwatt.collector.accounting.interval import account
 from rackwatt.collector.accounting.vocabulary import LOADS, ORIGINS
-from rackwatt.collector.live.figures import _sinks
+from rackwatt.collector.live.moment import sinks
 
 
 @pytest.mark.parametrize("offset", [together, staggered])
@@ -347,6 +347,6 @@ def test_a_mesh_of_buses_has_the_same_figures() -> None:
 def test_loads_shown_sum_up_to_the_load_though_a_difference_dips_below_zero() -> None:
     flows = Flows({"grid": 78.0}, {"it": 80.0, "losses": -10.0, "cooling": 6.0, "other": 2.0})
     result = account(flows, BatteryState(), BatteryParameters(), FACTORS.at(0))
-    shown = _sinks(flows, result)
+    shown = sinks(flows, result)
     assert (shown["it"], shown["losses"]) == (70.0, 0.0)
     assert sum(shown[name] or 0.0 for name in LOADS) == 78.0

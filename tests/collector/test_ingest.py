@@ -218,7 +218,7 @@ async def test_a_device_that_was_silent_for_long_may_change_its_agent(bench: Ben
 
 async def test_devices_that_are_gone_are_forgotten(bench: Bench) -> None:
     await bench.take(*(message(n, {"device": f"d{n}", "power_watts": 1.0}) for n in range(1, 50)))
-    owners = bench.ingest._owners
+    owners = bench.ingest.checks.owners
     assert not owners.forget(bench.clock.monotonic())
     assert len(owners) == 49
     bench.clock.advance(OWNER_SECONDS + 1)

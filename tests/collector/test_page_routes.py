@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page over HTTP: what its first HTML says, in every state, and what protects it."""
 
+import asyncio
 import html as html_lib
 import json
 import re
@@ -279,3 +280,34 @@ async def test_frame_and_history_are_plain_json() -> None:
 def test_a_number_that_is_none_becomes_null() -> None:
     frame = {"a": float("nan"), "b": [float("inf"), 1.5], "c": {"d": (float("-inf"),)}}
     assert json.loads(serialise(frame)) == {"a": None, "b": [None, 1.5], "c": {"d": [None]}}
+
+
+async def test_a_table_that_is_long_comes_with_the_first_frame_and_is_counted_all_the_same() -> (
+    None
+):
+    racks = [{"id": f"r{number:03d}", "hall": "h", "row": "w"} for number in range(501)]
+    agents = [{"name": f"agent-{number:03d}", "state": "online"} for number in range(501)]
+    html = Renderer().render("operators", "en", {"racks": racks, "agents": agents})
+    assert "r007" not in html
+    assert "agent-007" not in html
+    assert "501 of 501" in html
+    assert "r007" in Renderer().render("operators", "en", {"racks": racks[:500]})
+
+
+async def test_one_frame_is_rendered_once_for_all_who_ask() -> None:
+    rendered: list[str] = []
+
+    class Counting(Renderer):
+        def render(self, page: str, language: str, frame: Mapping[str, Any]) -> str:
+            rendered.append(page)
+            return super().render(page, language, frame)
+
+    page = LivePage(dict)
+    page.publish(demo_frame(NOW))
+    transport = httpx.ASGITransport(Starlette(routes=routes(page, Counting())))
+    async with httpx.AsyncClient(transport=transport, base_url="http://rackwatt") as client:
+        answers = await asyncio.gather(*(client.get("/") for _ in range(5)))
+        assert len({answer.text for answer in answers}) == 1
+        page.publish(demo_frame(NOW + 1000))
+        assert (await client.get("/")).text != answers[0].text
+    assert len(rendered) == 2

@@ -34,16 +34,20 @@ def page_of(frame: Mapping[str, Any] | None) -> LivePage:
     return page
 
 
+def event(data: str, name: str = "frame") -> bytes:
+    return f"event: {name}\ndata: {data}\n\n".encode()
+
+
 async def test_a_listener_gets_the_current_frame_and_then_the_next() -> None:
     broadcaster = Broadcaster()
     broadcaster.publish({"n": 1})
     frames = broadcaster.subscribe()
-    assert await anext(frames) == b'{"n":1}'
+    assert await anext(frames) == event('{"n":1}')
     following = asyncio.ensure_future(anext(frames))
     await asyncio.sleep(0)
     assert not following.done()
     broadcaster.publish({"n": 2})
-    assert await following == b'{"n":2}'
+    assert await following == event('{"n":2}')
 
 
 async def test_a_slow_listener_skips_to_the_newest_frame() -> None:
@@ -51,7 +55,7 @@ async def test_a_slow_listener_skips_to_the_newest_frame() -> None:
     frames = broadcaster.subscribe()
     for n in range(1000):
         broadcaster.publish({"n": n})
-    assert await anext(frames) == b'{"n":999}'
+    assert await anext(frames) == event('{"n":999}')
 
 
 async def test_all_listeners_share_one_serialisation() -> None:
@@ -61,6 +65,45 @@ async def test_all_listeners_share_one_serialisation() -> None:
     received = [await anext(listener) for listener in listeners]
     assert all(frame is received[0] for frame in received)
     assert broadcaster.listeners == 5
+
+
+def racks(*powers: float) -> dict[str, Any]:
+    return {"racks": [{"id": f"r{n}", "power_watts": power} for n, power in enumerate(powers)]}
+
+
+async def test_who_wants_changes_gets_a_frame_first_and_after_a_gap() -> None:
+    broadcaster = Broadcaster()
+    broadcaster.publish({"n": 1, **racks(1.0, 2.0)})
+    stream = broadcaster.subscribe(changes_only=True)
+    whole = broadcaster.subscribe()
+    assert (await anext(stream)).startswith(b"event: frame\n")
+    assert (await anext(whole)).startswith(b"event: frame\n")
+    broadcaster.publish({"n": 2, **racks(1.0, 3.0)})
+    new = '{"n":2,"changed":{"racks":{"at":[1],"set":{"power_watts":[3.0]}}}}'
+    assert await anext(stream) == event(new, "changes")
+    assert (await anext(whole)).startswith(b"event: frame\n")
+    for power in (4.0, 5.0):
+        broadcaster.publish({"n": 3, **racks(1.0, power)})
+    assert (await anext(stream)).startswith(b"event: frame\n")
+    broadcaster.publish({"n": 4, **racks(1.0, 5.0, 6.0)})
+    assert (await anext(stream)).startswith(b"event: frame\n")
+
+
+async def test_a_thousand_listeners_are_woken_a_few_at_a_time() -> None:
+    broadcaster = Broadcaster()
+    broadcaster.publish({"n": 1})
+    listeners = [broadcaster.subscribe() for _ in range(1000)]
+    for listener in listeners:
+        await anext(listener)
+    waiting = [asyncio.ensure_future(anext(listener)) for listener in listeners]
+    await asyncio.sleep(0)
+    broadcaster.publish({"n": 2})
+    turns = 0
+    while not all(one.done() for one in waiting):
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 20
+    assert {one.result() for one in waiting} == {event('{"n":2}')}
 
 
 async def test_the_number_of_listeners_is_bounded() -> None:
@@ -83,15 +126,15 @@ async def test_closing_ends_every_stream() -> None:
 
 
 async def test_an_idle_stream_gives_a_heartbeat() -> None:
-    broadcaster = Broadcaster()
-    stream = event_stream(broadcaster.subscribe(), heartbeat_seconds=0.001)
+    broadcaster = Broadcaster(heartbeat_seconds=0.001)
+    stream = event_stream(broadcaster.subscribe())
     assert await anext(stream) == b"retry: 2000\n\n"
     assert await anext(stream) == b": waiting\n\n"
     assert await anext(stream) == b": waiting\n\n"
     broadcaster.publish({"n": 1})
-    while (event := await anext(stream)) == b": waiting\n\n":
+    while (shown := await anext(stream)) == b": waiting\n\n":
         pass
-    assert event == b'event: frame\ndata: {"n":1}\n\n'
+    assert shown == event('{"n":1}')
 
 
 async def test_a_client_that_goes_frees_its_place() -> None:
@@ -147,7 +190,7 @@ async def test_a_full_house_is_said_and_not_hung() -> None:
         def history(self) -> Mapping[str, Any]:
             return {}
 
-        def subscribe(self) -> AsyncIterator[bytes]:
+        def subscribe(self, *, changes_only: bool = False) -> AsyncIterator[bytes]:
             raise TooManyListenersError(7)
 
     transport = httpx.ASGITransport(Starlette(routes=routes(Full())))

@@ -3,7 +3,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from rackwatt.collector.roles import collect as collect_module
 from rackwatt.collector.roles import following as following_module
 from rackwatt.collector.roles.account import Accountant, AccountOptions
 from rackwatt.collector.roles.following import Following
+from rackwatt.collector.roles.keeping import Keeper
+from rackwatt.collector.roles.sorting import Batch
 from rackwatt.wire.inventory import InventoryItem, Register
 from servers.fixtures import free_port
 
@@ -60,19 +63,23 @@ async def test_readings_are_booked_shown_and_passed(house: House) -> None:
     assert frame["nodes"] == {"total": 3, "online": 0}
 
 
-async def test_a_crash_between_booking_and_showing_books_once(
+async def test_a_crash_between_booking_and_telling_books_once(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kit, url = await house.collector()
     await kit.put(*minutes(2))
     broken = house.accountant(url)
 
-    def crash(*_: object) -> None:
+    book = Keeper.book
+
+    async def crash(self: Keeper, batches: Sequence[Batch], cursor: int, spool: str) -> None:
+        await book(self, batches, cursor, spool)
         raise MemoryError("killed")
 
-    monkeypatch.setattr(broken._devices, "observe", crash)
-    with pytest.raises(ExceptionGroup):
-        await broken.run()
+    with monkeypatch.context() as patch:
+        patch.setattr(Keeper, "book", crash)
+        with pytest.raises(ExceptionGroup):
+            await broken.run()
     assert house.count() == 13 * VALUES
     assert kit.spool.cursor(ACCOUNTANT) == 0, "it was never told"
 
@@ -111,6 +118,34 @@ async def test_a_crash_before_booking_loses_nothing(
     assert house.count() == 0
     async with Running(house.accountant(url).run()):
         await until(lambda: house.count() == 7 * VALUES)
+
+
+async def test_figures_do_not_wait_for_a_ledger_that_is_busy(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit, url = await house.collector()
+    first, *rest = minutes(2)
+    await kit.put(first)
+    accountant, free = house.accountant(url), threading.Event()
+    take = Intake.take
+
+    def wait(self: Intake, *args: Any) -> None:
+        assert free.wait(10.0)
+        take(self, *args)
+
+    monkeypatch.setattr(Intake, "take", wait)
+    async with Running(accountant.run()):
+        await until(lambda: (f := accountant._figures) is not None and f.instant_ms is not None)
+        await kit.put(*rest)
+        await until(lambda: (f := accountant._figures) is not None and f.instant_ms == START_MS)
+        assert house.count() == 0, "nothing is booked yet"
+        assert kit.spool.cursor(ACCOUNTANT) == 0, "so the collector keeps it"
+        horizon = accountant._following.horizon(2**62)
+        assert horizon is not None
+        assert horizon < 2**62, "nor are intervals closed without it"
+        free.set()
+        await until(lambda: kit.spool.cursor(ACCOUNTANT) == 13)
+    assert house.count() == 13 * VALUES
 
 
 async def test_several_collectors_have_a_cursor_each(house: House) -> None:

@@ -136,3 +136,22 @@ def test_what_is_wrong_in_the_moves_file_is_said(tmp_path: Path, text: str, said
     with pytest.raises(ConfigErrors) as caught:
         load_site(path)
     assert f"site.moves.yaml:{said}" in str(caught.value)
+
+
+def test_what_comes_back_stands_where_it_stood(tmp_path: Path) -> None:
+    path = site_file(tmp_path)
+    untouched = [rack for rack in load_site(path).racks if rack.id in {"r1-02", "r2-01"}]
+    away, back = SINCE, datetime.fromisoformat("2026-11-01T00:00:00+01:00")
+    for device in ("r1-01-n2", "r1-01-pdu-a"):
+        add_move(path, move(device, "hall-b/row-2/r2-02", away))
+        add_move(path, move(device, "hall-a/row-1/r1-01", back))
+    site = load_site(path)
+    at_end = round(back.timestamp() * 1000)
+    for time_ms in (AT - 1, at_end):
+        racks = {rack.id: rack for rack in site.racks_at(time_ms)}
+        assert racks["r1-01"].nodes == ("r1-01-n1", "r1-01-n2")
+        assert racks["r2-02"].pdus == ("r2-02-pdu-a",)
+        assert site.meters_at(time_ms)["r1-01-pdu-a"].bus == "north"
+    assert site.meters_at(AT)["r1-01-pdu-a"].bus == "south"
+    assert [rack for rack in site.racks if rack.id in {"r1-02", "r2-01"}] == untouched
+    assert [rack.id for rack in site.racks] == sorted(rack.id for rack in site.racks)

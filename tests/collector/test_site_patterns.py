@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rackwatt.collector.site import PatternError, expand
+from rackwatt.collector.site import PatternError, expand, site_of
+from rackwatt.wire.config import Document
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,18 @@ def test_any_text_expands_to_unique_names_or_is_refused(text: str) -> None:
         return
     assert names
     assert len(set(names)) == len(names)
+
+
+def test_names_written_out_are_the_same_site_as_patterns() -> None:
+    head = (
+        "site: {id: demo, timezone: UTC, country: MA}\n"
+        "meters:\n- {id: grid-1, role: grid}\n- {id: it, role: it, sum: %s}\n"
+        "halls: [{id: hall-a, rows: [{id: row-1, racks: %s, nodes: %s, pdus: '{rack}-pdu-[a-b]'}]}]"
+    )
+    by_pattern = head % ("['r[01-02]-pdu-[a-b]']", "'r[01-02]'", "'{rack}-n[1-3]'")
+    pdus = "[r01-pdu-a, r01-pdu-b, r02-pdu-a, r02-pdu-b]"
+    by_name = head % (pdus, "[r01, r02]", "['{rack}-n1', '{rack}-n2', '{rack}-n3']")
+    first, second = (site_of(Document("site.yaml", text)) for text in (by_pattern, by_name))
+    assert first.racks == second.racks
+    assert first.places == second.places
+    assert first.terms_at(0) == second.terms_at(0)

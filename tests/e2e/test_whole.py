@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from e2e.whole import Key, Whole, wait_for
 
+from rackwatt.collector.ingest.state import watches_in
 from rackwatt.collector.store import StoredRow, measurements, read
 from rackwatt.collector.store.read import store_directories
 from rackwatt.twin.truth import lines, true_pue
@@ -62,15 +63,17 @@ def assert_nothing_lost(whole: Whole) -> None:
     extra = [key for key in kept if key not in sent]
     assert not extra, extra[:3]
     with contextlib.closing(sqlite3.connect(whole.folder / "collector" / "spool.db")) as db:
-        rows = db.execute("SELECT agent, epoch, received, lost FROM watch").fetchall()
+        agents = watches_in(db)
         assert db.execute("SELECT count(*) FROM losses").fetchone() == (0,)
     watch = {
-        (agent, epoch): (json.loads(seen), json.loads(lost)) for agent, epoch, seen, lost in rows
+        (agent.name, epoch): (list(at.received), list(at.lost))
+        for agent in agents
+        for epoch, at in agent.epochs.items()
     }
     taken = whole.sent_through()
     assert len(taken) >= 36
     for key, last in taken.items():
-        assert watch[key] == ([[1, last]], []), key
+        assert watch[key] == ([(1, last)], []), key
 
 
 def quiet(whole: Whole) -> bool:
@@ -86,8 +89,12 @@ def everything_sent_is_here(whole: Whole) -> bool:
     """Whether the gap watch has all that the outboxes held when this was asked, without a gap."""
     taken = whole.sent_through()
     with contextlib.closing(sqlite3.connect(whole.folder / "collector" / "spool.db")) as db:
-        rows = db.execute("SELECT agent, epoch, received FROM watch").fetchall()
-    watch = {(agent, epoch): json.loads(received) for agent, epoch, received in rows}
+        agents = watches_in(db)
+    watch = {
+        (agent.name, epoch): list(at.received)
+        for agent in agents
+        for epoch, at in agent.epochs.items()
+    }
     return all(
         [low for low, _ in watch.get(key, [])] == [1] and watch[key][0][1] >= last - 1
         for key, last in taken.items()

@@ -3,7 +3,6 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import sqlite3
@@ -22,6 +21,7 @@ from faults_kit.fleet import Fleet, fleet
 from faults_kit.table import FULL, Line
 
 from rackwatt.collector.ingest.spool import STORE
+from rackwatt.collector.ingest.state import watches_in
 from rackwatt.collector.store.base import StoreUnavailable
 from rackwatt.wire.codec import decode_envelope
 from rackwatt.wire.ranges import Ranges
@@ -45,8 +45,7 @@ async def acknowledged_is_kept(made: Chain, senders: Fleet, stored: Values) -> i
     """
     with closing(sqlite3.connect(made.spool._path)) as db:
         watches = {
-            epoch: Ranges((low, high) for low, high in json.loads(received))
-            for epoch, received in db.execute("SELECT epoch, received FROM watch")
+            epoch: at.received for agent in watches_in(db) for epoch, at in agent.epochs.items()
         }
         payloads = {bytes(payload) for (payload,) in db.execute("SELECT payload FROM messages")}
     count = 0

@@ -18,7 +18,7 @@ from faults_kit.memory import peak_mb, reset_peak
 from faults_kit.table import FULL, Line
 from faults_kit.vandal import Message, Vandal, huge
 
-from rackwatt.collector.ingest import ingest as ingest_module
+from rackwatt.collector.ingest import checks as checks_module
 from rackwatt.collector.ingest import watch as watch_module
 from rackwatt.wire.codec import Reason
 from rackwatt.wire.session import Received
@@ -175,7 +175,7 @@ async def test_an_agent_that_makes_up_numbers_fills_no_memory(
 ) -> None:
     monkeypatch.setattr(watch_module, "MAX_EPOCHS", 50)
     monkeypatch.setattr(watch_module, "MAX_RUNS", 100)
-    monkeypatch.setattr(ingest_module, "MAX_AGENTS", 30)
+    monkeypatch.setattr(checks_module, "MAX_AGENTS", 30)
     bench = await Bench(tmp_path / "spool.db").start()
 
     def message(agent: str, epoch: int, seq: int) -> Received:

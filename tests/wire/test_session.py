@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from wire.sessions import STATUS, TOPIC, count, publish
 
 from rackwatt.wire.backoff import Backoff
+from rackwatt.wire.buffered import BufferedSocket
 from rackwatt.wire.clock import ManualClock
 from rackwatt.wire.session import BrokerSettings, NotConnected, Session, Will
 from servers.fixtures import Mosquitto, free_port
@@ -33,9 +34,9 @@ async def test_the_last_will_is_kept_for_those_who_come_later(mosquitto: Mosquit
         await dying.publish(STATUS, b"online", retain=True)
         client = dying._client
         assert client is not None
-        sock = client._client.socket()
-        assert isinstance(sock, socket.socket)
-        sock.shutdown(socket.SHUT_RDWR)  # as if the machine were gone
+        sock: object = client._client.socket()
+        assert isinstance(sock, BufferedSocket)
+        sock.sock.shutdown(socket.SHUT_RDWR)  # as if the machine were gone
         await until(lambda: len(made) == 2)
         await dying.connected.wait()
         assert dying.number == made[1] > made[0]

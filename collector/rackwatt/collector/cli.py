@@ -4,17 +4,14 @@
 import errno
 import os
 import sys
-from importlib.metadata import entry_points
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from rackwatt.collector.groups import Groups
 from rackwatt.collector.helptext import NARROW, more
-from rackwatt.collector.ingest.commands import letters_app
-from rackwatt.collector.ledger.commands import ledger_app
-from rackwatt.collector.pki.cli import pki_app
 from rackwatt.collector.roles.arguments import (
     broker_settings,
     free_address,
@@ -50,8 +47,6 @@ from rackwatt.collector.roles.options import (
 from rackwatt.collector.roles.running import internal_token, plain_errors, run, seconds_of
 from rackwatt.collector.roles.up import DEFAULT_SCENARIO, UpOptions, up
 from rackwatt.collector.service import configure_logging
-from rackwatt.collector.site.cli import site_app
-from rackwatt.collector.store.cli import store_app
 from rackwatt.collector.store.open import DEFAULT_ORG, RAW_BUCKET, ROLLUPS_BUCKET
 from rackwatt.wire.clock import SYSTEM_CLOCK
 
@@ -60,6 +55,7 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 app = typer.Typer(
     name="rackwatt",
+    cls=Groups,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -76,24 +72,6 @@ app = typer.Typer(
     ),
     epilog=more(failed="a check or the work failed; the message says why"),
 )
-app.add_typer(site_app, name="site")
-app.add_typer(store_app, name="store")
-app.add_typer(ledger_app, name="ledger")
-app.add_typer(pki_app, name="pki")
-app.add_typer(letters_app, name="deadletter")
-
-
-def _add_groups() -> None:
-    """Add the command groups that installed rooms bring; one whose extra is missing stays away."""
-    own = {*(one.name for one in app.registered_groups), *(c.name for c in app.registered_commands)}
-    if sys.argv[1:2] and sys.argv[1] in own:
-        return  # a command of the collector's needs no other room
-    for group in entry_points(group="rackwatt.commands"):
-        try:
-            app.add_typer(group.load(), name=group.name)
-        except ModuleNotFoundError as error:
-            if error.name is not None and error.name.startswith("rackwatt"):
-                raise
 
 
 @app.command(
@@ -357,7 +335,6 @@ def main() -> None:
     if sys.platform == "win32":
         typer.echo("rackwatt runs on Linux and macOS", err=True)
         sys.exit(2)
-    _add_groups()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows ASCII only gets "?"

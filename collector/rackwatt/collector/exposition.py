@@ -4,19 +4,11 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
 from starlette.responses import Response
 
-
-class _Snapshot(Collector):
-    def __init__(self, families: Sequence[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Sequence[Metric]:
-        return self._families
+from rackwatt.wire.metrics import Family
 
 
 async def exposition(families: Iterable[Metric], more: bytes = b"") -> Response:
@@ -28,8 +20,18 @@ async def exposition(families: Iterable[Metric], more: bytes = b"") -> Response:
     Args:
         families: each metric once.
         more: further metrics that are text already.
+
+    Raises:
+        TypeError: a family was not made by a `MetricSpec`.
     """
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Snapshot(list(families)))
-    text = await asyncio.to_thread(generate_latest, registry)
+    text = await asyncio.to_thread(_written, list(families))
     return Response(text + more, media_type=CONTENT_TYPE_LATEST)
+
+
+def _written(families: Sequence[Metric]) -> bytes:
+    parts: list[str] = []
+    for family in families:
+        if not isinstance(family, Family):
+            raise TypeError(f"{family.name} has no text")
+        parts.append(family.text())
+    return "".join(parts).encode()

@@ -15,6 +15,7 @@ import typer
 from rackwatt.twin.control import clear, inject
 from rackwatt.twin.faults import FaultError
 from rackwatt.twin.kit import build, load_kit
+from rackwatt.twin.load_cli import LOAD_EPILOG, load_command
 from rackwatt.twin.simulate_cli import EPILOG, simulate_command
 from rackwatt.twin.spec import load_spec
 from rackwatt.twin.truth import latest, true_pue, truth_at
@@ -33,6 +34,7 @@ app = typer.Typer(
     help="A simulated site: run it, break it, or simulate weeks.",
 )
 app.command("simulate", epilog=EPILOG)(simulate_command)
+app.command("load", epilog=LOAD_EPILOG)(load_command)
 
 DataFolder = Annotated[
     Path, typer.Option("--data", metavar="DIR", help="The folder that 'rackwatt up' uses.")

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
+from rackwatt.wire.cycles import no_search
+
 M = TypeVar("M", bound=BaseModel)
 Key = tuple[str | int, ...]
 
@@ -39,6 +41,7 @@ _WORDS: Final = {
 }
 """Kinds of pydantic's errors, in plain words."""
 
+_TEXT: Final = "tag:yaml.org,2002:str"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -116,6 +119,9 @@ class Document:
             raise ConfigErrors(self._errors)
 
     def _build(self, node: yaml.Node, key: Key) -> Any:
+        if isinstance(node, yaml.ScalarNode):  # most are, and they hold nothing
+            self._lines.setdefault(key, node.start_mark.line + 1)
+            return node.value if node.tag == _TEXT else self._scalar(node, key)
         if id(node) in self._open:  # an alias to what it stands in
             raise ConfigErrors(
                 [ConfigError(self.file, self.line_of(key), name_of(key), "contains itself")]
@@ -273,7 +279,8 @@ def load_document(path: Path) -> Document:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigErrors([ConfigError(str(path), 1, "", f"cannot be read: {reason}")]) from error
-    return Document(str(path), text)
+    with no_search():
+        return Document(str(path), text)
 
 
 def load(path: Path, model: type[M]) -> M:

@@ -10,23 +10,24 @@ broker would send the same message again on the next one, for ever.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import aiomqtt
 import paho.mqtt.client as mqtt
 
-BATCH_MESSAGES: Final = 1000
-BATCH_BYTES: Final = 4_000_000
-"""A batch is looked at in one go: all else on the event loop waits meanwhile."""
+from rackwatt.wire.buffered import BufferedSocket
+
+BATCH_MESSAGES: Final = 250
+BATCH_BYTES: Final = 2_000_000
+"""A batch is looked at in one go: all else on the event loop waits meanwhile, and what it is
+decoded to should stay in the processor's caches."""
 MAX_BYTES: Final = 64_000_000
 """Waiting messages beyond which nothing is read; reading goes on at half of it."""
 _OVERHEAD: Final = 500
 """Bytes that a message takes besides its payload and topic, about."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """A message as it came, with what is needed to acknowledge it."""
 
     topic: str
@@ -100,6 +101,14 @@ class Inflow:
         if self.bytes >= self._max_bytes and not self.paused:
             self._pause()
 
+    def take_over(self) -> None:
+        """Read the connection in large pieces from now on; call it once it is made."""
+        sock: Any = self._paho.socket()
+        if sock is not None and sock.fileno() >= 0:
+            # No public way to give one. It does what the library asks of a socket.
+            self._paho._sock = BufferedSocket(sock)  # type: ignore[assignment]  # noqa: SLF001
+            self._resume()
+
     def _pause(self) -> None:
         """Stop reading; the broker holds the rest, or ends the connection and holds it then."""
         sock = self._paho.socket()
@@ -116,18 +125,25 @@ class Inflow:
             return  # it ended meanwhile
         loop = asyncio.get_running_loop()
         loop.add_reader(sock.fileno(), self._read)
-        loop.call_soon(self._read)  # what TLS has decoded already shows on no socket
+        loop.call_soon(self._read)  # what was read before, or TLS has decoded, shows on no socket
 
     def _read(self) -> None:
-        """As the library reads."""
+        """Have the library take in what came."""
+        sock: Any = self._paho.socket()
+        if sock is None or not self._reads(sock):
+            return
         try:
-            while not self.paused:
+            if not sock.fill():
+                return
+            self._paho.loop_read()
+            while sock.pending() and self._reads(sock):
                 self._paho.loop_read()
-                sock: Any = self._paho.socket()
-                if sock is None or not hasattr(sock, "pending") or not sock.pending():
-                    return
         except Exception as error:  # noqa: BLE001 - whatever it is, the connection is of no use
             end(self._client, error)
+
+    def _reads(self, sock: object) -> bool:
+        """Whether this is the connection, and it may be read."""
+        return not self.paused and self._paho.socket() is sock
 
 
 def end(client: aiomqtt.Client, error: Exception) -> None:

@@ -41,6 +41,21 @@ class Ranges:
         self._low[first:last] = [low]
         self._high[first:last] = [end]
 
+    def extend(self, number: int) -> bool:
+        """Add a number if it is the next one after the largest; whether it was."""
+        high = self._high
+        if high and high[-1] + 1 == number:
+            high[-1] = number
+            return True
+        return False
+
+    def covers(self, low: int, high: int) -> bool:
+        """Whether all of `low..high` are in the set; nothing is, where `high` is below `low`."""
+        if high < low:
+            return True
+        at = bisect_left(self._high, high)
+        return at < len(self._low) and self._low[at] <= low
+
     def __contains__(self, number: int) -> bool:
         """Whether `number` is in the set."""
         at = bisect_left(self._high, number)

@@ -217,6 +217,7 @@ class Session:
         try:
             async with client:
                 self._entered.set()
+                inflow.take_over()
                 await self._subscribe(client)
                 self._client = client
                 self.connected.set()
@@ -268,6 +269,8 @@ class Session:
         client.pending_calls_threshold = 10_000  # its warning counts what we do on purpose
         # No public option in aiomqtt 2.5; must be set before connecting. A test guards it.
         client._client.manual_ack_set(True)  # noqa: SLF001
+        if not _log.isEnabledFor(logging.DEBUG):
+            client._client.disable_logger()  # noqa: SLF001 - a line per packet, else for nobody
         return client
 
     async def _greet(self, greet: ConnectHandler) -> None:

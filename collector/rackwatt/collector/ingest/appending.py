@@ -38,6 +38,7 @@ async def append(spool: Spool, batch: Batch) -> None:
             if part is batch:
                 return
             del batch.messages[: len(part.messages)]
+            del batch.decoded[: len(part.messages)]
             del batch.deadletters[: len(part.deadletters)]
             size *= 2
             backoff.reset()
@@ -52,5 +53,5 @@ def _part(batch: Batch, size: int) -> Batch:
     if size >= _size(batch):
         return batch
     if batch.messages:
-        return Batch(messages=batch.messages[:size])
+        return Batch(messages=batch.messages[:size], decoded=batch.decoded[:size])
     return Batch(deadletters=batch.deadletters[:size])

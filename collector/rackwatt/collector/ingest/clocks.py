@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rackwatt.collector.ingest.state import Note
-from rackwatt.wire.status import EpochState
+from rackwatt.collector.ingest.changes import ClockRow
+from rackwatt.collector.ingest.said import Held
 
 CLOCK_LIMIT_SECONDS: Final = 60.0
 """Readings of an agent whose clock is off by more are kept, but not booked until released."""
@@ -61,6 +61,10 @@ class AgentClock:
     offset: float
     epochs: dict[int, EpochClock] = field(default_factory=dict)
 
+    def is_doubtful(self) -> bool:
+        """Whether it is off now, or was while messages were taken."""
+        return is_off(self.offset) or any(at.wrong for at in self.epochs.values())
+
 
 def is_off(offset: float) -> bool:
     """Whether a clock is too far off to be believed."""
@@ -77,9 +81,10 @@ class Clocks:
     def __init__(self, known: Iterable[tuple[str, AgentClock]] = ()) -> None:
         self._agents = dict(known)
         self._changed: set[str] = set()
+        self._doubtful = {name for name, clock in self._agents.items() if clock.is_doubtful()}
 
     def told(
-        self, agent: str, epochs: Sequence[EpochState], offset: float, behind: float
+        self, agent: str, epochs: Sequence[Held], offset: float, behind: float
     ) -> float | None:
         """An agent has said its status just now, not by way of the broker's memory.
 
@@ -113,15 +118,20 @@ class Clocks:
                 if is_off(worst):
                     at.add(at.through + 1, state.last, worst)
                 at.through = state.last
-        self._agents[agent] = AgentClock(offset, now)
+        self._agents[agent] = told = AgentClock(offset, now)
+        if told.is_doubtful():
+            self._doubtful.add(agent)
+        else:
+            self._doubtful.discard(agent)
         self._changed.add(agent)
         return offset
 
-    def notes(self) -> list[Note]:
+    def changed(self) -> list[ClockRow]:
         """What has changed since the last call."""
+        if not self._changed:
+            return []
         changed, self._changed = self._changed, set()
-        rows = [(name, (at := self._agents[name]).offset, _text(at)) for name in sorted(changed)]
-        return [Note("INSERT OR REPLACE INTO clocks VALUES (?, ?, ?)", rows)] if rows else []
+        return [(name, (at := self._agents[name]).offset, _text(at)) for name in changed]
 
     def doubtful(self) -> dict[str, list[dict[str, Any]]]:
         """Per agent and epoch which messages were taken by a wrong clock, as JSON.
@@ -134,8 +144,8 @@ class Clocks:
                 {"epoch": epoch, "through": at.through, "wrong": list(at.wrong)}
                 for epoch, at in sorted(clock.epochs.items())
             ]
-            for name, clock in self._agents.items()
-            if is_off(clock.offset) or any(at.wrong for at in clock.epochs.values())
+            for name in sorted(self._doubtful)
+            for clock in (self._agents[name],)
         }
 
 
@@ -162,13 +172,22 @@ def is_trusted(
 
 
 def _text(clock: AgentClock) -> str:
+    if len(clock.epochs) == 1:  # as nearly always
+        ((epoch, at),) = clock.epochs.items()
+        if not at.wrong:
+            return f'{{"{epoch}": [{at.through}, []]}}'
     return json.dumps({epoch: [at.through, at.wrong] for epoch, at in clock.epochs.items()})
 
 
-def load_clocks(db: sqlite3.Connection) -> list[tuple[str, AgentClock]]:
-    """The clocks as they were left."""
+def load_clocks(
+    db: sqlite3.Connection, changed: Mapping[str, ClockRow]
+) -> list[tuple[str, AgentClock]]:
+    """The clocks as they were left; `changed` is newer than the table."""
+    rows: dict[str, ClockRow] = {
+        row[0]: row for row in db.execute("SELECT agent, offset, epochs FROM clocks")
+    }
     found: list[tuple[str, AgentClock]] = []
-    for name, offset, text in db.execute("SELECT agent, offset, epochs FROM clocks"):
+    for name, offset, text in (rows | dict(changed)).values():
         epochs = {
             int(epoch): EpochClock(through, [(low, high, by) for low, high, by in wrong])
             for epoch, (through, wrong) in json.loads(text).items()

@@ -7,6 +7,7 @@ anew after a restart.
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 SCHEMA: Final = """
@@ -21,6 +22,16 @@ UPDATE messages SET before = sums.size FROM (
 """
 _FIRST: Final = "SELECT before, received_ms FROM messages WHERE id > ? ORDER BY id LIMIT 1"
 """The first message after a cursor: `before` are the bytes of payload before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A message in the spool; `id` grows and is never used again."""
+
+    id: int
+    received_ms: int
+    topic: str
+    payload: bytes
 
 
 def prepare(db: sqlite3.Connection) -> None:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The collector's own metrics, and its state for the page."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, Literal, get_args
 
 from prometheus_client.core import Metric
@@ -17,6 +19,7 @@ from rackwatt.wire.codec import Reason
 from rackwatt.wire.metrics import MetricSpec
 from rackwatt.wire.readings import KINDS
 
+NODES_AT_ONCE: Final = 5000
 SILENT_SECONDS: Final = 35.0
 """An agent that should be online and has said nothing for so long is silent."""
 
@@ -105,12 +108,23 @@ ROLLUPS_PENDING: Final = MetricSpec(
     "gauge",
     "Minutes and hours, each of a kind, that are due and not in the store yet.",
 )
+STORE_LAG: Final = MetricSpec(
+    "rackwatt_store_lag_seconds",
+    "gauge",
+    "How old the oldest reading of the last batch was when it was stored.",
+)
+STORE_DELAYS: Final = MetricSpec(
+    "rackwatt_store_rows_within_total",
+    "counter",
+    "Rows of readings by their age when they were stored: up to so many seconds.",
+    ("seconds",),
+)
 STORE_UP: Final = MetricSpec("rackwatt_store_up", "gauge", "1 when the store took the last batch.")
 
 CATALOGUE: Final[Sequence[MetricSpec]] = (
     MESSAGES, REJECTED, RECOVERED, DUPLICATE, LOST, DEADLETTERS, SETTLED_LETTERS, WAITING, PAUSES,
     AGENT_UP, MISSING, GPU_NODES, CLOCK_OFFSET, SPOOL_BYTES, SPOOL_OLDEST, SPOOL_FULL,
-    STORE_POINTS, STORE_UP, ROLLUPS, ROLLUPS_PENDING,
+    STORE_POINTS, STORE_UP, STORE_LAG, STORE_DELAYS, ROLLUPS, ROLLUPS_PENDING,
 )  # fmt: skip
 
 AgentState = Literal["online", "silent", "offline"]
@@ -132,7 +146,8 @@ class CollectorState:
     """Turns what a collector knows into metric families and into JSON.
 
     `measure` looks at the spool's file and is called once a second; `families` and `summary`
-    only read memory, so a scrape costs no I/O.
+    only read memory, so a scrape costs no I/O. Of tens of thousands of nodes they tell what
+    `measure` has seen, a few thousand at a time: all at once would hold up messages.
     """
 
     def __init__(
@@ -144,32 +159,59 @@ class CollectorState:
         self._drain = drain
         self._clock = clock
         self._backlog: Mapping[str, tuple[int, float]] = {}
+        self._seen: tuple[Counter[tuple[str, AgentState]], list[str]] | None = None
 
     async def measure(self) -> None:
-        """Look at the spool."""
+        """Look at the spool, and at the nodes where there are many."""
         self._backlog = await self._spool.backlog()
+        if len(self._known.nodes) <= NODES_AT_ONCE:
+            return
+        states: Counter[tuple[str, AgentState]] = Counter()
+        up: list[str] = []
+        nodes = iter(self._known.nodes.items())
+        while part := list(islice(nodes, NODES_AT_ONCE)):
+            self._look(part, states, up)
+            await asyncio.sleep(0)
+        up.sort()
+        self._seen = states, up
 
-    def state_of(self, agent: AgentWatch) -> AgentState:
+    def state_of(self, agent: AgentWatch, now_ms: int | None = None) -> AgentState:
         """How an agent is."""
         if not agent.online:
             return "offline"
-        age = (self._clock.now_ms() - agent.last_seen_ms) / 1000
-        return "silent" if age > SILENT_SECONDS else "online"
+        now_ms = self._clock.now_ms() if now_ms is None else now_ms
+        return "silent" if now_ms - agent.last_seen_ms > SILENT_SECONDS * 1000 else "online"
 
     def _field_agents(self) -> list[tuple[str, str, AgentWatch | None]]:
         """Name, hall and watch of every agent that is no GPU node, known or seen."""
-        seen = {agent.name: agent for agent in self._ingest.watch}
+        nodes, watch = self._known.nodes, self._ingest.watch
         names = dict(self._known.agents)
-        names |= {name: agent.hall for name, agent in seen.items() if name not in self._known.nodes}
-        return [(name, hall, seen.get(name)) for name, hall in sorted(names.items())]
+        names |= {agent.name: agent.hall for agent in watch if agent.name not in nodes}
+        return [(name, hall, watch.get(name)) for name, hall in sorted(names.items())]
 
-    def _nodes(self) -> Counter[tuple[str, AgentState]]:
-        counts: Counter[tuple[str, AgentState]] = Counter()
-        for node, rack in self._known.nodes.items():
-            agent = self._ingest.watch.get(node)
-            state = "offline" if agent is None else self.state_of(agent)
-            counts[rack, state] += 1
-        return counts
+    def _nodes(self) -> tuple[Counter[tuple[str, AgentState]], list[str]]:
+        """GPU nodes by rack and state, and the names of those that are online."""
+        if self._seen is not None:
+            return self._seen
+        states: Counter[tuple[str, AgentState]] = Counter()
+        up: list[str] = []
+        self._look(self._known.nodes.items(), states, up)
+        up.sort()
+        return states, up
+
+    def _look(
+        self,
+        nodes: Iterable[tuple[str, str]],
+        states: Counter[tuple[str, AgentState]],
+        up: list[str],
+    ) -> None:
+        now_ms, get = self._clock.now_ms(), self._ingest.watch.get
+        for node, rack in nodes:
+            agent = get(node)
+            state = "offline" if agent is None else self.state_of(agent, now_ms)
+            states[rack, state] += 1
+            if state == "online":
+                up.append(node)
 
     def _rejected(self) -> Counter[Reason]:
         """By reason: at the door, and by the store."""
@@ -208,7 +250,7 @@ class CollectorState:
         ]
 
     def _agent_families(self) -> list[Metric]:
-        agents, nodes = self._field_agents(), self._nodes()
+        agents, (nodes, _) = self._field_agents(), self._nodes()
         worst: dict[str, float] = {}
         for agent in self._ingest.watch:
             value = agent.clock_offset_seconds
@@ -238,6 +280,8 @@ class CollectorState:
             SPOOL_FULL.of(self._spool.full_ratio),
             STORE_POINTS.of(self._drain.points),
             STORE_UP.of(float(self._drain.up)),
+            STORE_LAG.of(self._drain.lag_seconds),
+            STORE_DELAYS.family(((bound,), count) for bound, count in self._drain.within()),
             *self._rollup_families(),
         ]
 
@@ -250,7 +294,7 @@ class CollectorState:
         """What the page shows of a collector, as JSON."""
         counts = self._ingest.counts
         watched = list(self._ingest.watch)
-        nodes = self._nodes()
+        nodes, up = self._nodes()
         return {
             "agents": [
                 {
@@ -267,15 +311,10 @@ class CollectorState:
             "nodes": {
                 "total": len(self._known.nodes),
                 "online": sum(n for (_, state), n in nodes.items() if state == "online"),
-                "up": sorted(
-                    node
-                    for node in self._known.nodes
-                    if (agent := self._ingest.watch.get(node)) is not None
-                    and self.state_of(agent) == "online"
-                ),
+                "up": up,
             },
             "quality": {
-                "missing": sum(agent.missing() for agent in watched),
+                "missing": sum(agent.missing() for agent in self._ingest.watch.of_note()),
                 "lost": self._spool.lost,
                 "recovered": counts.recovered,
                 "rejected": self._rejected().total(),
@@ -290,12 +329,12 @@ class CollectorState:
                 if agent.clock_offset_seconds is not None
             },
             "clock_epochs": self._ingest.clocks.doubtful(),
-            "watch": watch_rows(watched),
+            "watch": watch_rows(self._ingest.watch.of_note()),
         }
 
 
 def watch_rows(watched: Sequence[AgentWatch]) -> list[dict[str, Any]]:
-    """The gap watch as JSON: per agent and epoch what is here, lost and missing."""
+    """The gap watch as JSON: per agent and epoch of which something is missing or was lost."""
     return [
         {
             "agent": agent.name,
@@ -309,4 +348,5 @@ def watch_rows(watched: Sequence[AgentWatch]) -> list[dict[str, Any]]:
         }
         for agent in watched
         for number, epoch in sorted(agent.epochs.items())
+        if epoch.lost.runs() or not epoch.complete(epoch.due_through)
     ]

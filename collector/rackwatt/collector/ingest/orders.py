@@ -180,7 +180,9 @@ class LetterOrders:
         if same or (checked.deadletters and not checked.messages):
             return _refused((same or checked.deadletters)[0].detail)
         batch.messages += checked.messages
+        batch.decoded += checked.decoded
         batch.watches += checked.watches
+        batch.clocks += checked.clocks
         batch.notes += checked.notes
         batch.replayed.append(letter.id)
         if not partly:  # else each has its letter already

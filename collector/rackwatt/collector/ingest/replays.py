@@ -16,6 +16,8 @@ REQUEST_MESSAGES: Final = 2000
 SPOOL_FULL_RATIO: Final = 0.5
 """Above this nothing is asked for: what is here comes first."""
 UNREADABLE_TRIES: Final = 3
+LOOKS: Final = 3000
+"""Agents looked at in one turn, some 10 ms: after an outage all of them may miss something."""
 
 
 @dataclass(slots=True)
@@ -84,12 +86,11 @@ class Replays:
             now: monotonic seconds.
             spool_ratio: how full the spool is, 0..1.
         """
-        self._watch.age(now)
         asks: list[Ask] = []
         losses: list[Loss] = []
         self._close()
         busy = sum(not opened.stalled for opened in self._open.values())
-        for agent in self._watch:
+        for agent in self._watch.suspects(now, LOOKS):
             opened = self._open.get(agent.name)
             if not agent.online or spool_ratio > SPOOL_FULL_RATIO:
                 continue
@@ -165,5 +166,6 @@ class Replays:
                 break
             end = min(high, low + left - 1)
             losses.append(agent.close(opened.request.epoch, low, end, LossReason.UNREADABLE))
+            self._watch.lost(losses[-1])
             left -= end - low + 1
         return losses

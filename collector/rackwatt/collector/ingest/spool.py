@@ -11,15 +11,19 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from rackwatt.collector.ingest import clocks, deadletters, messages, state
+from rackwatt.collector.ingest import changes, clocks, deadletters, messages, state
+from rackwatt.collector.ingest.batch import Batch
+from rackwatt.collector.ingest.changes import Changes, watch_rows
 from rackwatt.collector.ingest.clocks import AgentClock
 from rackwatt.collector.ingest.deadletters import DeadLetter
+from rackwatt.collector.ingest.decoding import Decodings
+from rackwatt.collector.ingest.messages import Record
 from rackwatt.collector.ingest.state import Note
-from rackwatt.collector.ingest.watch import AgentWatch, Loss
+from rackwatt.collector.ingest.watch import AgentWatch
 from rackwatt.wire.clock import Clock
 from rackwatt.wire.database import Writer, connect
 
@@ -37,41 +41,9 @@ RESERVE_BYTES: Final = 4_000_000
 """Kept free for deleting what was read, when the disk is full."""
 _TRIM_MESSAGES: Final = 50_000
 
-_SCHEMA: Final = messages.SCHEMA + state.SCHEMA + clocks.SCHEMA + deadletters.SCHEMA
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A message in the spool; `id` grows and is never used again."""
-
-    id: int
-    received_ms: int
-    topic: str
-    payload: bytes
-
-
-@dataclass(slots=True)
-class Batch:
-    """What one transaction appends."""
-
-    messages: list[tuple[int, str, bytes]] = field(default_factory=list)
-    """Receive time in ms, topic, payload."""
-    deadletters: list[DeadLetter] = field(default_factory=list)
-    watches: list[AgentWatch] = field(default_factory=list)
-    losses: list[Loss] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-    """What else belongs into the transaction."""
-    tallies: Mapping[str, int] = field(default_factory=dict)
-    """Totals as they stand with this batch."""
-    replayed: list[int] = field(default_factory=list)
-    """Dead letters whose message is in this batch, or was written: they go."""
-    dropped: list[int] = field(default_factory=list)
-    """Dead letters that go."""
-
-    def __bool__(self) -> bool:
-        """Whether there is anything to write."""
-        kept = self.messages or self.deadletters or self.watches or self.losses
-        return bool(kept or any(note.rows for note in self.notes) or self.replayed or self.dropped)
+_SCHEMA: Final = (
+    messages.SCHEMA + state.SCHEMA + clocks.SCHEMA + changes.SCHEMA + deadletters.SCHEMA
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +97,10 @@ class Spool:
         self.last_id = 0
         self.deadletters = 0
         self.lost = 0
+        self._changes = Changes()
         self.appended = asyncio.Condition()
+        self.decodings = Decodings()
+        """For those who read in this process: what was decoded to be checked."""
 
     async def start(self) -> list[AgentWatch]:
         """Open the file; returns the gap watch as it was left.
@@ -166,9 +141,11 @@ class Spool:
         query = "SELECT total(high - low + 1) FROM losses"
         self.lost = int(db.execute(query).fetchone()[0])
         self.tallies = state.load_tallies(db)
-        agents = clocks.load_clocks(db)
+        self._changes.load(db)
+        agents = clocks.load_clocks(db, self._changes.clocks)
         self.remembered = Remembered(state.load_owners(db), agents)
-        return state.load_watches(db, {name: clock.offset for name, clock in agents})
+        offsets = {name: clock.offset for name, clock in agents}
+        return state.load_watches(db, offsets, self._changes.watches)
 
     async def append(self, batch: Batch) -> None:
         """Make a batch durable, gap watch and all, in one transaction.
@@ -181,13 +158,16 @@ class Spool:
         now = self._clock.now_ms()
         totals = {k: v for k, v in batch.tallies.items() if self.tallies.get(k) != v}
         notes = [
-            *state.watch_notes(batch.watches, batch.losses, now),
+            state.losses_note(batch.losses, now),
             *batch.notes,
             state.totals_note(totals),
         ]
+        watches = watch_rows(batch.watches)
         removals = ((REPLAYED, batch.replayed), (DROPPED, batch.dropped))
 
-        def work(db: sqlite3.Connection) -> tuple[int, int, Mapping[str, int]]:
+        def work(
+            db: sqlite3.Connection,
+        ) -> tuple[int, int, Mapping[str, int], tuple[int, int] | None]:
             last = messages.insert(db, batch.messages)
             size = deadletters.bury(db, batch.deadletters)
             gone: dict[str, int] = {}
@@ -195,10 +175,15 @@ class Spool:
                 gone[name], freed = deadletters.remove(db, numbers)
                 size -= freed
             for note in (*notes, state.added_note(gone)):
-                db.executemany(note.statement, note.rows)
-            return last, size, gone
+                if note.rows:
+                    db.executemany(note.statement, note.rows)
+            if not watches and not batch.clocks:
+                return last, size, gone, None
+            return last, size, gone, self._changes.append(db, watches, batch.clocks)
 
-        last, size, gone = await self._writer.run(work)
+        last, size, gone, change = await self._writer.run(work)
+        if change is not None:
+            self._changes.appended(change, watches, batch.clocks)
         self._bytes += sum(len(payload) for _, _, payload in batch.messages)
         self.deadletters += len(batch.deadletters) - sum(gone.values())
         self._letter_bytes += size
@@ -207,6 +192,10 @@ class Spool:
         self.lost += sum(loss.count for loss in batch.losses)
         if batch.messages:
             self.last_id = last
+            if batch.decoded:
+                sizes = [len(payload) for _, _, payload in batch.messages]
+                first = last - len(batch.messages) + 1
+                self.decodings.keep(first, list(zip(batch.decoded, sizes, strict=True)))
             async with self.appended:
                 self.appended.notify_all()
 
@@ -326,6 +315,23 @@ class Spool:
         self._trimmed = max(self._trimmed, through)
         self._saved = cursors
 
+    async def fold(self, *, now: bool = False) -> None:
+        """Bring the tables up to what each batch has changed, if it is time or if it must be now.
+
+        Raises:
+            sqlite3.Error: the disk is full; nothing is lost by it.
+        """
+        monotonic = self._clock.monotonic()
+        if not self._changes.due(monotonic) and not now:
+            return
+        fold = self._changes.take(monotonic)
+        try:
+            while await self._writer.run(fold.step):
+                pass
+        except BaseException:
+            self._changes.give_back(fold)
+            raise
+
     async def backlog(self) -> dict[str, tuple[int, float]]:
         """Per cursor: bytes of payload not yet passed, and the age in s of the oldest such."""
         now = self._clock.now_ms()
@@ -354,6 +360,7 @@ class Spool:
         """Remember the cursors and close the file; a full disk is no reason not to end."""
         try:
             await self.trim()
+            await self.fold(now=True)
         except sqlite3.Error as error:
             _log.error("spool: cannot trim: %s; what was read is read again", error)
         finally:

@@ -14,7 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from rackwatt.collector.ingest.changes import Changes, WatchRow
 from rackwatt.collector.ingest.watch import AgentWatch, EpochWatch, Loss
+from rackwatt.wire.codec import ReceivedReading
 from rackwatt.wire.ranges import Ranges
 
 SPOOL_FILE: Final = "spool.db"
@@ -134,33 +136,22 @@ def _write_durably(path: Path, text: str) -> None:
 # -- gaps and losses -----------------------------------------------------------------------------
 
 
-def watch_notes(watches: Sequence[AgentWatch], losses: Iterable[Loss], now_ms: int) -> list[Note]:
-    """The gap watch of these agents, and what was closed as lost."""
-    rows = [
-        (
-            agent.name,
-            number,
-            agent.hall,
-            int(agent.introduced),
-            epoch.floor,
-            epoch.sent_through,
-            json.dumps(list(epoch.received)),
-            json.dumps(list(epoch.lost)),
-        )
-        for agent in watches
-        for number, epoch in agent.epochs.items()
-    ]
-    oldest = [(agent.name, min(agent.epochs, default=0)) for agent in watches]
+def losses_note(losses: Iterable[Loss], now_ms: int) -> Note:
+    """What was closed as lost."""
     closed = [(x.agent, x.epoch, x.low, x.high, x.reason, now_ms) for x in losses]
-    return [
-        Note("INSERT OR REPLACE INTO watch VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows),
-        Note("DELETE FROM watch WHERE agent = ? AND epoch < ?", oldest),
-        Note("INSERT OR REPLACE INTO losses VALUES (?, ?, ?, ?, ?, ?)", closed),
-    ]
+    return Note("INSERT OR REPLACE INTO losses VALUES (?, ?, ?, ?, ?, ?)", closed)
 
 
-def load_watches(db: sqlite3.Connection, offsets: Mapping[str, float]) -> list[AgentWatch]:
-    """The gap watch as it was left, with the agents' clock offsets in s."""
+def load_watches(
+    db: sqlite3.Connection, offsets: Mapping[str, float], changed: Mapping[str, WatchRow]
+) -> list[AgentWatch]:
+    """The gap watch as it was left.
+
+    Args:
+        db: the spool's file.
+        offsets: the agents' clock offsets in s.
+        changed: what is newer than the table, by agent.
+    """
     agents: dict[str, AgentWatch] = {}
     query = (
         "SELECT agent, epoch, hall, introduced, floor, sent_through, received, lost FROM watch "
@@ -175,6 +166,12 @@ def load_watches(db: sqlite3.Connection, offsets: Mapping[str, float]) -> list[A
             lost=Ranges((low, high) for low, high in json.loads(lost)),
             sent_through=sent,
         )
+    for name, hall, introduced, epochs in changed.values():
+        agents[name] = AgentWatch(name, hall, introduced=bool(introduced))
+        for number, floor, sent, received, lost in epochs:
+            agents[name].epochs[number] = EpochWatch(
+                floor=floor, received=Ranges(received), lost=Ranges(lost), sent_through=sent
+            )
     query = "SELECT agent, total(high - low + 1) FROM losses GROUP BY agent"
     for name, lost in db.execute(query):
         if name in agents:
@@ -182,6 +179,14 @@ def load_watches(db: sqlite3.Connection, offsets: Mapping[str, float]) -> list[A
     for name, agent in agents.items():
         agent.clock_offset_seconds = offsets.get(name)
     return list(agents.values())
+
+
+def watches_in(db: sqlite3.Connection) -> list[AgentWatch]:
+    """The gap watch in a spool's file that somebody may be writing."""
+    db.execute("BEGIN")  # as of one moment
+    changes = Changes()
+    changes.load(db)
+    return load_watches(db, {}, changes.watches)
 
 
 # -- totals --------------------------------------------------------------------------------------
@@ -245,6 +250,21 @@ class Owners:
             self._changed[device] = agent
         self._owners[device] = (agent, now)
         return None
+
+    def conflicts(
+        self, readings: Iterable[ReceivedReading], agent: str, now: float
+    ) -> list[tuple[str, str]]:
+        """An agent reports these: each device that is another's, and whose."""
+        found: list[tuple[str, str]] = []
+        owners, mine = self._owners, (agent, now)
+        for reading in readings:
+            device = reading.device
+            owner = owners.get(device)
+            if owner is not None and owner[0] == agent:
+                owners[device] = mine
+            elif (other := self.claim(device, agent, now)) is not None:
+                found.append((device, other))
+        return found
 
     def forget(self, now: float) -> bool:
         """Devices that nobody reports any more belong to nobody; whether it was time to look."""

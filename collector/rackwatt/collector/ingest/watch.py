@@ -11,11 +11,12 @@ Pure state: no I/O, no clock; times are given by the caller.
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
+from itertools import islice
 from typing import Final
 
+from rackwatt.collector.ingest.said import Held, Said
 from rackwatt.wire.ranges import Range, Ranges
-from rackwatt.wire.status import EpochState, Status
 
 GRACE_SECONDS: Final = 30.0
 """A message that was sent this long ago and is not here is missing."""
@@ -34,6 +35,18 @@ class LossReason(StrEnum):
     """The agent no longer lists the epoch: its outbox was replaced or has aged."""
     UNREADABLE = "unreadable"
     """It came three times and could not be read."""
+
+
+class Taken(Enum):
+    """What a message is to the watch."""
+
+    NEW = auto()
+    RECOVERED = auto()
+    """It was missing."""
+    AGAIN = auto()
+    """It is here already."""
+    NO_ROOM = auto()
+    """It cannot be remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +77,18 @@ class EpochWatch:
     """`sent_through` as it stood 30 s ago."""
     pending: list[tuple[float, int]] = field(default_factory=list)
 
-    def told(self, sent_through: int, now: float) -> None:
-        """The agent says that all up to `sent_through` were sent; `now` in monotonic seconds."""
+    def told(self, sent_through: int, now: float) -> bool:
+        """The agent says that all up to `sent_through` were sent; `now` in monotonic seconds.
+
+        Returns whether something of it is not here: then it may come to be missing. What is all
+        here will not, so that nobody need look again.
+        """
         self.sent_through = max(self.sent_through, sent_through)
+        if self.complete(self.sent_through):
+            self.due_through = self.sent_through
+            if self.pending:
+                self.pending.clear()
+            return False
         # By whole seconds, so that an agent that says it without end fills no memory.
         told_at = math.ceil(now)
         if not self.pending or self.pending[-1][1] < sent_through:
@@ -74,6 +96,11 @@ class EpochWatch:
                 self.pending.pop()
             self.pending.append((told_at, sent_through))
         self.age(now)
+        return True
+
+    def complete(self, through: int) -> bool:
+        """Whether all of `floor+1..through` is here or closed as lost."""
+        return self.received.covers(self.floor + 1, through) or not self.open_ranges(through)
 
     def age(self, now: float) -> None:
         """Move on what was sent at least 30 s ago."""
@@ -116,8 +143,14 @@ class AgentWatch:
     clock_offset_seconds: float | None = None
     unreadable: int = 0
     """Unreadable messages since the last replay request."""
+    behind: bool = False
+    """Something that it said it had sent was not here when it last said so."""
     forgotten_lost: int = 0
     """Messages lost in epochs that the agent no longer has and that left the watch."""
+
+    def is_complete(self) -> bool:
+        """Whether all that it said it had sent is here or closed as lost."""
+        return all(epoch.complete(epoch.sent_through) for epoch in self.epochs.values())
 
     def missing(self) -> int:
         """How many messages are overdue."""
@@ -150,22 +183,41 @@ class AgentWatch:
 
     def receive(self, epoch: int, seq: int) -> bool:
         """A message came; False when it was here already."""
-        watch = self.epochs.setdefault(epoch, EpochWatch())
+        watch = self.epochs.get(epoch)
+        if watch is None:
+            watch = self.epochs[epoch] = EpochWatch()
         if seq in watch.received:
             return False
         watch.received.add(seq)
         return True
 
-    def told(self, status: Status, now: float, backfill: "Backfill") -> list[Loss]:
+    def take(self, epoch: int, seq: int) -> Taken:
+        """A message came."""
+        watch = self.epochs.get(epoch)
+        if watch is not None and watch.received.extend(seq):  # nearly always the next one
+            overdue = watch.floor < seq <= watch.due_through and seq not in watch.lost
+            return Taken.RECOVERED if overdue else Taken.NEW
+        if not self.has_room(epoch, seq):
+            return Taken.NO_ROOM
+        overdue = watch is not None and watch.is_missing(seq)
+        if not self.receive(epoch, seq):
+            return Taken.AGAIN
+        return Taken.RECOVERED if overdue else Taken.NEW
+
+    def told(self, status: Said, now: float, backfill: "Backfill") -> list[Loss]:
         """Take a status that is not out of date; returns what is lost by it."""
         fresh = not self.introduced
         self.introduced = True
         losses: list[Loss] = []
+        self.behind = False
         for state in status.epochs:
-            watch = self.epochs.setdefault(state.epoch, EpochWatch())
+            watch = self.epochs.get(state.epoch)
+            if watch is None:
+                watch = self.epochs[state.epoch] = EpochWatch()
             if fresh:
                 watch.floor = backfill.floor(state)
-            watch.told(state.sent_through, now)
+            if watch.told(state.sent_through, now):
+                self.behind = True
             losses += self._close(state.epoch, state.oldest - 1, LossReason.EVICTED)
         listed = {state.epoch for state in status.epochs}
         if listed:
@@ -182,6 +234,8 @@ class AgentWatch:
         return losses
 
     def _close(self, epoch: int, through: int, reason: LossReason) -> list[Loss]:
+        if self.epochs[epoch].complete(through):
+            return []
         losses: list[Loss] = []
         for low, high in self.epochs[epoch].open_ranges(through):
             losses.append(self.close(epoch, low, high, reason))
@@ -201,7 +255,7 @@ class Backfill:
     """0: nothing that was sent before; None: all that it still has."""
     now_ms: int = 0
 
-    def floor(self, state: EpochState) -> int:
+    def floor(self, state: Held) -> int:
         """The last sequence number not to ask for.
 
         With a duration it is estimated from the epoch's mean rate: an epoch's number begins with
@@ -217,10 +271,17 @@ class Backfill:
 
 
 class GapWatch:
-    """All agents of a collector."""
+    """All agents of a collector.
+
+    Characteristics: who has sent something that is not here is a suspect until it is; nobody else
+    can come to miss anything, so that of tens of thousands only those are looked at.
+    """
 
     def __init__(self) -> None:
         self._agents: dict[str, AgentWatch] = {}
+        self._suspects: dict[str, AgentWatch] = {}
+        self._bereft: dict[str, AgentWatch] = {}
+        """Those of which something was lost."""
 
     def __iter__(self) -> Iterator[AgentWatch]:
         """The agents, in the order in which they were first seen."""
@@ -245,12 +306,13 @@ class GapWatch:
     def restore(self, agents: Iterable[AgentWatch]) -> None:
         """Take over what the spool remembers."""
         self._agents = {agent.name: agent for agent in agents}
+        self._bereft = {agent.name: agent for agent in self if agent.lost()}
 
     def status(
         self,
         name: str,
         hall: str,
-        status: Status,
+        status: Said,
         now: float,
         backfill: Backfill,
         *,
@@ -271,10 +333,34 @@ class GapWatch:
         ended = (life, status.session) == (agent.life, agent.session) and not agent.online
         agent.life, agent.session = life, status.session
         agent.online = status.state == "online" and not ended
-        return agent.told(status, now, backfill)
+        losses = agent.told(status, now, backfill)
+        if agent.behind:
+            self._suspects[name] = agent
+        if losses:
+            self._bereft[name] = agent
+        return losses
+
+    def lost(self, loss: Loss) -> None:
+        """A range was closed by somebody else."""
+        self._bereft[loss.agent] = self._agents[loss.agent]
+
+    def of_note(self) -> list[AgentWatch]:
+        """Agents of which something is missing or lost, or may come to be; nearly all are not."""
+        return list((self._suspects | self._bereft).values())
+
+    def suspects(self, now: float, most: int) -> list[AgentWatch]:
+        """Agents that may miss something, aged; at most so many, the others at the next calls."""
+        found: list[AgentWatch] = []
+        for name in list(islice(self._suspects, most)):
+            agent = self._suspects.pop(name)
+            if agent.is_complete():
+                continue
+            for epoch in agent.epochs.values():
+                epoch.age(now)
+            self._suspects[name] = agent  # behind all others
+            found.append(agent)
+        return found
 
     def age(self, now: float) -> None:
         """Let time pass for what was sent."""
-        for agent in self._agents.values():
-            for epoch in agent.epochs.values():
-                epoch.age(now)
+        self.suspects(now, len(self._suspects))

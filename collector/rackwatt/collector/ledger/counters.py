@@ -10,11 +10,13 @@ when the driver was loaded; the energy of that piece is unknown.
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from rackwatt.collector.ledger.records import FUTURE_MS, RETENTION_MS
 
 QUARTER_MS: Final = 900_000
+_NEVER_MS: Final = 2**62
 REACH: Final = 4
 """So many quarter hours of silence are bridged: an hour."""
 
@@ -48,8 +50,7 @@ def is_gpu(device: str) -> bool:
     return "/" in device
 
 
-@dataclass(frozen=True, slots=True)
-class CounterRecord:
+class CounterRecord(NamedTuple):
     """One reading of one GPU's energy counter.
 
     Attributes:
@@ -71,8 +72,8 @@ class CounterRecord:
     @property
     def counts(self) -> bool:
         """Whether it is of a GPU, and its time can be believed."""
-        ahead = self.time_ms - self.received_ms
-        return self.trusted and -RETENTION_MS <= ahead <= FUTURE_MS and is_gpu(self.device)
+        device, time_ms, _, received_ms, trusted, _ = self
+        return trusted and -RETENTION_MS <= time_ms - received_ms <= FUTURE_MS and "/" in device
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,48 +150,70 @@ class Counters:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
         self._nodes: dict[str, dict[str, _Gpu]] = {}
+        self._devices: dict[str, _Gpu] = {}
         self.forget()
 
     def forget(self) -> None:
         """Read again what is remembered."""
-        self._nodes = {}
+        self._nodes, self._devices = {}, {}
         for number, device, first, last in self._db.execute("SELECT * FROM gpus"):
             node, _, uuid = device.partition("/")
-            self._nodes.setdefault(node, {})[uuid] = _Gpu(number, first, last)
+            gpu = self._devices[device] = _Gpu(number, first, last)
+            self._nodes.setdefault(node, {})[uuid] = gpu
 
     # --- writing -------------------------------------------------------------------------------
 
     def add(self, batch: Iterable[CounterRecord]) -> set[int]:
         """Take readings in; return the starts of the quarter hours whose energies may change."""
-        pieces: dict[tuple[str, int], _Piece] = {}
+        touched: set[int] = set()
+        rows: list[tuple[int | float, ...]] = []
+        others: list[CounterRecord] = []
+        devices = self._devices
         for record in batch:
             if not record.counts:
                 continue
+            device, at, value = record[:3]
+            gpu, quarter = devices.get(device), at - at % QUARTER_MS
+            if gpu is None or gpu.last_quarter != quarter or at < (gpu.first_ms or _NEVER_MS):
+                others.append(record)
+                continue
+            # Nearly all of them go on in the quarter hour that their GPU is in.
+            touched.add(quarter)
+            rows.append((quarter, gpu.id, at, value, at, value, value, value))
+        self._db.executemany(_UPSERT, rows)
+        if others:
+            self._db.executemany(_UPSERT, self._rows(others, touched))
+        return touched
+
+    def _rows(
+        self, batch: Iterable[CounterRecord], touched: set[int]
+    ) -> list[tuple[int | float, ...]]:
+        """What is to be written of readings of any time and any GPU, known or not."""
+        pieces: dict[tuple[str, int], _Piece] = {}
+        for record in batch:
             key = record.device, record.time_ms // QUARTER_MS * QUARTER_MS
             piece, value, at = pieces.get(key), record.watt_hours, record.time_ms
             if piece is None:
                 pieces[key] = _Piece(at, value, at, value, value, value)
             else:
                 piece.add(at, value)
-        touched: set[int] = set()
         rows: list[tuple[int | float, ...]] = []
-        for (device, quarter), p in sorted(pieces.items(), key=lambda item: item[0]):
+        for (device, quarter), p in sorted(pieces.items(), key=itemgetter(0)):
             gpu = self._gpu(device, quarter, p.first_ms, touched)
             rows.append((quarter, gpu.id, p.first_ms, p.first, p.last_ms, p.last, p.low, p.high))
-        self._db.executemany(_UPSERT, rows)
-        return touched
+        return rows
 
     def _gpu(self, device: str, quarter: int, first_ms: int, touched: set[int]) -> _Gpu:
         """Find a GPU or make it known; note which quarter hours a reading bears upon."""
-        node, _, uuid = device.partition("/")
-        gpus = self._nodes.setdefault(node, {})
-        gpu = gpus.get(uuid)
+        gpu = self._devices.get(device)
         if gpu is None:
             cursor = self._db.execute(
                 "INSERT INTO gpus (device, first_quarter_ms, last_quarter_ms) VALUES (?, ?, ?)",
                 (device, quarter, quarter),
             )
-            gpu = gpus[uuid] = _Gpu(int(cursor.lastrowid or 0), quarter, quarter, first_ms)
+            gpu = _Gpu(int(cursor.lastrowid or 0), quarter, quarter, first_ms)
+            node, _, uuid = device.partition("/")
+            self._nodes.setdefault(node, {})[uuid] = self._devices[device] = gpu
             touched.add(quarter)
             return gpu
         newest, reach = gpu.last_quarter, REACH * QUARTER_MS

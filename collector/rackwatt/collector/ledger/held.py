@@ -62,6 +62,11 @@ class HeldReadings:
         )
         self._devices |= {row[0] for row in rows}
 
+    @property
+    def any(self) -> bool:
+        """Whether something is held."""
+        return bool(self._devices)
+
     def of(self, device: str) -> bool:
         """Whether something of a device is held."""
         return device in self._devices

@@ -27,6 +27,11 @@ _OPTIONAL: Final = frozenset(
 )
 """Fields that decide, once seen, whether a meter has a term at all."""
 
+_PUT: Final = """
+INSERT INTO inputs VALUES (?, ?, ?) ON CONFLICT DO UPDATE
+  SET value = excluded.value WHERE excluded.value > value
+"""
+
 LOOK_BACK_MS: Final = 2 * HOUR_MS
 """So far back reaches what is learned of a register: readings may be here before it is."""
 
@@ -65,6 +70,8 @@ class Inputs:
         self._ids: dict[tuple[str, str], int] = {}
         self._newest: dict[int, int] = {}
         self._specs: dict[tuple[str, str], list[tuple[int, tuple[float | None, float | None]]]] = {}
+        self._waiting: list[tuple[int, int, float]] = []
+        """Values that only need to be written."""
         self.version = 0
         """Another one whenever what was measured may have changed."""
         self.forget()
@@ -72,6 +79,7 @@ class Inputs:
     def forget(self) -> None:
         """Read again what is remembered."""
         self.version += 1
+        self._waiting.clear()
         rows = self._db.execute("SELECT device, field, id FROM series")
         self._ids = {(device, field): number for device, field, number in rows}
         self._newest = {}
@@ -158,34 +166,45 @@ class Inputs:
     def add(self, record: InputRecord, closed_ms: int) -> list[Touched]:
         """Keep a record's values; return what they touch before ``closed_ms``.
 
+        They are read again only after :meth:`flush`.
+
         A value that is there already changes nothing. Should two values claim the same place, the
         greater one stays, so that the order of arrival cannot decide.
         """
         self.version += 1
         touched: list[Touched] = []
+        device, time_ms = record.device, record.time_ms
         for field, value in record.values.items():
             if value is None or field not in BOOKED_FIELDS:
                 continue
-            series = self._series(record.device, field)
+            series = self._series(device, field)
             newest = self._newest.get(series)
-            if not self._put(series, record.time_ms, value):
+            if newest is not None and newest >= closed_ms <= time_ms:
+                # Nearly all of them come for what is open, and touch nothing that is closed.
+                self._waiting.append((series, time_ms, value))
+                if time_ms > newest:
+                    self._newest[series] = time_ms
                 continue
-            if newest is None or record.time_ms > newest:
-                self._newest[series] = record.time_ms
+            self.flush()
+            if not self._put(series, time_ms, value):
+                continue
+            if newest is None or time_ms > newest:
+                self._newest[series] = time_ms
             if newest is None and field in _OPTIONAL:
-                touched.append(Touched(record.time_ms, record.time_ms, everything=True))
-            elif newest is None or newest < closed_ms or record.time_ms < closed_ms:
-                touched += self._touched(record.device, field, series, record.time_ms)
+                touched.append(Touched(time_ms, time_ms, everything=True))
+            elif newest is None or newest < closed_ms or time_ms < closed_ms:
+                touched += self._touched(device, field, series, time_ms)
         return touched
+
+    def flush(self) -> None:
+        """Write what :meth:`add` has only taken in."""
+        if self._waiting:
+            self._db.executemany(_PUT, self._waiting)
+            self._waiting.clear()
 
     def _put(self, series: int, time_ms: int, value: float) -> bool:
         """Put a value into its place; say whether the books may change."""
-        cursor = self._db.execute(
-            "INSERT INTO inputs VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
-            " SET value = excluded.value WHERE excluded.value > value",
-            (series, time_ms, value),
-        )
-        return cursor.rowcount > 0
+        return self._db.execute(_PUT, (series, time_ms, value)).rowcount > 0
 
     def _series(self, device: str, field: str) -> int:
         number = self._ids.get((device, field))

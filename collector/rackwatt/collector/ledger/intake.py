@@ -104,10 +104,13 @@ class Intake:
             self._held.hold(waits)
         self._book(books, why)
 
-    def count(self, records: Iterable[CounterRecord], why: Why) -> None:
+    def count(self, records: Sequence[CounterRecord], why: Why) -> None:
         """Take readings of GPUs' counters in; hold those whose time cannot be trusted."""
         counts: list[CounterRecord] = []
         waits: list[InputRecord] = []
+        if not self._held.any and all(record.counts for record in records):
+            self._count(records, why)
+            return
         for record in records:
             if not record.counts:
                 if is_gpu(record.device):
@@ -171,6 +174,7 @@ class Intake:
             for touched in self._inputs.add(record, closed):
                 cause = Why("new_series", why.author) if touched.everything else why
                 late.note(record.device, self._dirty.mark(touched, cause))
+        self._inputs.flush()
         if late.readings:
             self._record(late, why, max(record.received_ms for record in records))
 

@@ -3,11 +3,12 @@
 
 import math
 from bisect import insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Any, Final
 
+from rackwatt.collector.live.fleet import Fleet, GpuReading, gpu_reading
 from rackwatt.collector.site import Rack, Site
 from rackwatt.wire.codec import ReceivedReading
 from rackwatt.wire.readings import Kind
@@ -16,6 +17,12 @@ from rackwatt.wire.sample import Event
 FRESH_MS: Final = 30_000
 """An older value is not shown as the present one."""
 _EVENTS: Final = 20
+_POSITIONS: Final = ("inlet", "outlet")
+_FIELDS: Final[Mapping[Kind, Sequence[str]]] = {
+    "power": ("power_watts", "state_of_charge_ratio"),
+    "climate": ("temperature_celsius",),
+}
+"""What is kept of kinds of which there are many devices."""
 
 
 @dataclass(slots=True)
@@ -54,23 +61,50 @@ class Devices:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._latest: dict[Kind, dict[str, _Latest]] = {}
+        self._fleet = Fleet(
+            lambda device, time_ms: site.place(device, time_ms) is not None,
+            lambda device: (
+                not site.places.dated.keys().isdisjoint((device, device.partition("/")[0]))
+            ),
+        )
+        self.probes = frozenset(
+            rack.sensors[position]
+            for rack in site.racks
+            for position in _POSITIONS
+            if position in rack.sensors
+        )
+        """Sensors that are shown; of others nothing is kept."""
         self._events: list[tuple[int, str, Event]] = []
 
     def observe(self, kind: Kind, reading: ReceivedReading, received_ms: int) -> None:
         """Take one reading, and when the collector received it."""
+        if kind == "gpu":
+            self.observe_gpus([gpu_reading(reading)], received_ms)
+            return
         time_ms = min(reading.time_ms, received_ms)
         if reading.event is not None:
             insort(self._events, (time_ms, reading.device, reading.event), key=lambda e: e[0])
             del self._events[:-_EVENTS]
             return
+        values: Mapping[str, float | None] = reading.values
+        if kind == "climate" and reading.device not in self.probes:
+            return
+        if kind in _FIELDS:
+            values = {name: values[name] for name in _FIELDS[kind] if name in values}
         latest = self._latest.setdefault(kind, {})
         known = latest.get(reading.device)
         if known is None:
             known = latest[reading.device] = _Latest(time_ms)
-        known.add(time_ms, reading.values)
+        known.add(time_ms, values)
+
+    def observe_gpus(self, readings: Iterable[GpuReading], received_ms: int) -> None:
+        """Take the GPUs' readings of one message; their times are set."""
+        self._fleet.add(readings, received_ms)
 
     def value(self, kind: Kind, device: str, field: str, now_ms: int) -> float | None:
         """A value that is fresh enough to be shown, else None."""
+        if kind == "gpu":
+            return self._fleet.value(device, field, now_ms - FRESH_MS)
         latest = self._latest.get(kind, {}).get(device)
         if latest is None:
             return None
@@ -86,12 +120,12 @@ class Devices:
 
     def racks(self, now_ms: int) -> list[dict[str, Any]]:
         """Power and temperatures of every rack; a rack with a silent PDU has no power."""
-        gpus = self._gpus_by_node(now_ms)
-        return [self._rack(rack, gpus, now_ms) for rack in self._site.racks_at(now_ms)]
+        racks = self._site.racks_at(now_ms)
+        gpus, up = self._fleet.by_rack([rack.nodes for rack in racks], now_ms - FRESH_MS)
+        return [self._rack(*rack, now_ms) for rack in zip(racks, gpus, up, strict=False)]
 
-    def _rack(self, rack: Rack, gpus: Mapping[str, tuple[int, int]], now_ms: int) -> dict[str, Any]:
+    def _rack(self, rack: Rack, gpus: int, up: int, now_ms: int) -> dict[str, Any]:
         powers = [self.value("power", pdu, "power_watts", now_ms) for pdu in rack.pdus]
-        counts = [gpus.get(node, (0, 0)) for node in rack.nodes]
         return {
             "id": rack.id,
             "row": rack.row,
@@ -99,8 +133,8 @@ class Devices:
             "power_watts": total(powers),
             "inlet_celsius": self._probe(rack, "inlet", now_ms),
             "outlet_celsius": self._probe(rack, "outlet", now_ms),
-            "gpus": sum(known for known, _ in counts),
-            "gpus_up": sum(up for _, up in counts),
+            "gpus": gpus,
+            "gpus_up": up,
         }
 
     def _probe(self, rack: Rack, position: str, now_ms: int) -> float | None:
@@ -109,35 +143,16 @@ class Devices:
             return None
         return self.value("climate", device, "temperature_celsius", now_ms)
 
-    def _gpus_by_node(self, now_ms: int) -> dict[str, tuple[int, int]]:
-        """Node to GPUs ever seen and GPUs with a fresh power."""
-        counts: dict[str, tuple[int, int]] = {}
-        for device in self._latest.get("gpu", {}):
-            node = device.partition("/")[0]
-            known, up = counts.get(node, (0, 0))
-            alive = self.value("gpu", device, "power_watts", now_ms) is not None
-            counts[node] = (known + 1, up + alive)
-        return counts
-
-    def _is_here(self, device: str, now_ms: int) -> bool:
-        """Whether a GPU or host is a machine beside the site: its rack is not in the site file."""
-        return self._site.place(device, now_ms) is None
-
     def gpus(self, now_ms: int) -> dict[str, Any]:
         """The fleet: the GPUs that stand in the site's racks."""
-        known = [
-            device for device in self._latest.get("gpu", {}) if not self._is_here(device, now_ms)
-        ]
-        fresh = self._fresh("gpu", now_ms)
-        values = [fresh[device] for device in known if device in fresh]
-        reporting = [item for item in values if item.get("power_watts") is not None]
+        found = self._fleet.totals(now_ms, now_ms - FRESH_MS)
         return {
-            "total": len(known),
-            "reporting": len(reporting),
-            "power_watts": total(item["power_watts"] for item in reporting),
-            "utilization": mean(item.get("utilization_ratio") for item in values),
-            "temperature_max_celsius": largest(item.get("temperature_celsius") for item in values),
-            "simulated": len(known) if self._site.simulated else 0,
+            "total": found.known,
+            "reporting": found.reporting,
+            "power_watts": found.power_watts,
+            "utilization": found.utilization,
+            "temperature_max_celsius": found.temperature_max_celsius,
+            "simulated": found.known if self._site.simulated else 0,
         }
 
     def real_gpus(self, now_ms: int) -> list[dict[str, Any]]:
@@ -145,12 +160,11 @@ class Devices:
         return [
             {
                 "device": device,
-                "power_watts": values.get("power_watts"),
-                "temperature_celsius": values.get("temperature_celsius"),
-                "utilization": values.get("utilization_ratio"),
+                "power_watts": values["power_watts"],
+                "temperature_celsius": values["temperature_celsius"],
+                "utilization": values["utilization_ratio"],
             }
-            for device, values in sorted(self._fresh("gpu", now_ms).items())
-            if self._is_here(device, now_ms)
+            for device, values in self._fleet.beside(now_ms, now_ms - FRESH_MS)
         ]
 
     def hosts(self, now_ms: int) -> list[dict[str, Any]]:

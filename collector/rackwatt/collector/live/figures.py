@@ -25,8 +25,17 @@ from rackwatt.collector.accounting.registers import RegisterSpec
 from rackwatt.collector.accounting.vocabulary import LOADS, Series, total
 from rackwatt.collector.live.demand import Demand, SettlementLike, live_demand
 from rackwatt.collector.live.hour import HourSoFar
+from rackwatt.collector.live.moment import (
+    HOUR_SECONDS,
+    SILENT_MS,
+    estimate,
+    fresh,
+    sinks,
+    sources,
+    times,
+)
 from rackwatt.collector.live.pue import WINDOW_MS, LivePue, UpsWatch, live_pue
-from rackwatt.collector.live.window import HOLD, Feed
+from rackwatt.collector.live.window import Feed
 from rackwatt.wire.inventory import Register
 
 _SPARE_MS: Final = 2 * 60_000
@@ -34,17 +43,15 @@ KEEP_MS: Final = WINDOW_MS + _SPARE_MS
 BEHIND_MS: Final = 2000
 """The figures are at most this far behind the newest reading."""
 
-SILENT_MS: Final = 60_000
-"""Once all meters have been silent for so long, their terms are missing."""
-
 FUTURE_MS: Final = 300_000
 STARTING_MS: Final = 30_000
 """A meter that was never read is missing only after so long."""
 
 _FAST_RATIO: Final = 2
+_TERMS_A_SECOND: Final = 2500
+"""The PUE of so many terms may be formed in each second."""
 _SECOND_MS: Final = 1000
 _CATCH_UP_MS: Final = 10_000
-_HOUR_SECONDS: Final = 3600.0
 
 
 def kept_for(settlement: SettlementLike | None) -> int:
@@ -148,6 +155,9 @@ class LiveFigures:
         self._terms: TermsLike | None = None
         self._taps: tuple[Tap, ...] = ()
         self._wanted: frozenset[str] = frozenset()
+        self._channels: dict[str, tuple[Channel, ...]] = {}
+        self._newest_ms: int | None = None
+        self._pue_known: tuple[tuple[int, int | None], int, LivePue] | None = None
 
     def observe(self, device: str, time_ms: int, values: Mapping[str, float | None]) -> None:
         """Take in one power reading of one device.
@@ -167,9 +177,13 @@ class LiveFigures:
             return
         if self._first_ms is None or time_ms < self._first_ms:
             self._first_ms = time_ms
-        for channel in CHANNELS:
+        for channel in self._channels_of(device):
             if channel.power in values or channel.energy in values:
-                self._feed(device, channel).add(time_ms, values)
+                feed = self._feed(device, channel)
+                feed.add(time_ms, values)
+                read = feed.times.times
+                if read and (self._newest_ms is None or read[-1] > self._newest_ms):
+                    self._newest_ms = read[-1]
 
     def registers(self, device: str, registers: Mapping[str, Register]) -> None:
         """Note how a device's registers count (from its inventory)."""
@@ -181,7 +195,7 @@ class LiveFigures:
             self._specs[device, name] = spec
             for channel in CHANNELS:
                 if channel.energy == name and (device, channel) in self._feeds:
-                    self._feeds[device, channel].register.spec = spec
+                    self._feeds[device, channel].counts(spec)
 
     def seed(self, state: BatteryState, time_ms: int) -> None:
         """Go on from the ledger's battery state at the end of its last closed interval."""
@@ -201,17 +215,17 @@ class LiveFigures:
         terms = self._members()
         instant = self._instant(terms, newest, now_ms)
         self._advance(terms, instant)
-        watts = [(tap, _fresh(feed, instant, now_ms)) for tap, feed in terms]
+        watts = [(tap, fresh(feed, instant, now_ms)) for tap, feed in terms]
         flows = self._site_flows(watts)
         missing = sorted({tap.device for tap, value in watts if value is None})
-        moment = [(tap, _times(value, 1.0 / _HOUR_SECONDS)) for tap, value in watts]
+        moment = [(tap, times(value, 1.0 / HOUR_SECONDS)) for tap, value in watts]
         result = self._book(moment, instant)
         known = sum(value is not None for _, value in watts)
         return Figures(
             instant_ms=instant,
             pue=self._pue(terms, newest, now_ms),
-            sources=_sources(flows, result),
-            sinks=_sinks(flows, result),
+            sources=sources(flows, result),
+            sinks=sinks(flows, result),
             load_watts=total(flows.sinks[name] for name in LOADS if name in flows.sinks),
             source_share=result.shares,
             shares=self._shares(flows, result, instant),
@@ -230,10 +244,19 @@ class LiveFigures:
         feed = self._feeds.get((device, channel))
         if feed is None:
             feed = self._feeds[device, channel] = Feed(channel, self._keep_ms(device))
-            feed.register.spec = self._specs.get((device, channel.energy), RegisterSpec())
+            feed.counts(self._specs.get((device, channel.energy), RegisterSpec()))
             if channel == OUTPUT:
                 self._terms = None  # IT may be metered there: the terms must be formed anew
         return feed
+
+    def _channels_of(self, device: str) -> tuple[Channel, ...]:
+        """Which directions of a meter matter: many tell more than the site has terms for."""
+        found = self._channels.get(device)
+        if found is None:
+            used = {tap.channel for tap in self._taps if tap.device == device}
+            found = tuple(c for c in CHANNELS if c in used or c in (FORWARD, OUTPUT))
+            self._channels[device] = found
+        return found
 
     def _keep_ms(self, device: str) -> int:
         """How far back a meter's readings are needed: a grid meter's for the whole window."""
@@ -252,20 +275,21 @@ class LiveFigures:
         self._taps = taps(terms, outputs)
         claims = {contract.meter for contract in self._site.contracts}
         self._wanted = frozenset({tap.device for tap in self._taps} | claims)
+        self._channels = {}
 
     def _members(self) -> list[tuple[Tap, Feed | None]]:
         found = ((tap, self._feeds.get((tap.device, tap.channel))) for tap in self._taps)
         return [(tap, feed) for tap, feed in found if feed is not None or not tap.optional]
 
     def _newest(self, now_ms: int) -> int | None:
-        times = [feed.times.last for feed in self._feeds.values() if feed.times]
-        return min(max(times), now_ms) if times else None
+        return None if self._newest_ms is None else min(self._newest_ms, now_ms)
 
     def _instant(self, terms: Sequence[tuple[Tap, Feed | None]], newest: int, now_ms: int) -> int:
         """The newest time for which every fast term has a reading, at most 2 s behind."""
-        alive = [feed for _, feed in terms if feed is not None and feed.times]
-        quickest = min((feed.times.cadence_ms for feed in alive), default=_SECOND_MS)
-        fast = [f.times.last for f in alive if f.times.cadence_ms <= _FAST_RATIO * quickest]
+        known = [feed.times for _, feed in terms if feed is not None]
+        alive = [(own.cadence_ms, own.last) for own in known if own.times]
+        quickest = min((cadence for cadence, _ in alive), default=_SECOND_MS)
+        fast = [last for cadence, last in alive if cadence <= _FAST_RATIO * quickest]
         return max(newest - BEHIND_MS, min([*fast, now_ms, newest]))
 
     # --- energy --------------------------------------------------------------------------------
@@ -292,11 +316,11 @@ class LiveFigures:
         while at < instant:
             step = _SECOND_MS if instant - at <= 3 * _CATCH_UP_MS else _CATCH_UP_MS
             end = min(at + step, instant)
-            found = [(tap, _estimate(feed, at, end)) for tap, feed in terms]
+            found = [(tap, estimate(feed, at, end)) for tap, feed in terms]
             booked = self._book(found, instant)
             self._state = booked.battery
-            claims = {name: _estimate(feed, at, end) for name, feed in self._plants(instant)}
-            imported = total(_times(v, tap.sign) for tap, v in found if tap.flow == "grid")
+            claims = {name: estimate(feed, at, end) for name, feed in self._plants(instant)}
+            imported = total(times(v, tap.sign) for tap, v in found if tap.flow == "grid")
             self._hour.add(at, end, claims, imported, booked.boundary)
             at = end
         self._state_ms = at
@@ -314,6 +338,22 @@ class LiveFigures:
         return live_demand(settlement, both, instant)
 
     def _pue(self, terms: Sequence[tuple[Tap, Feed | None]], newest: int, now_ms: int) -> LivePue:
+        """Form it, on a site of very many terms only every few seconds: it is of 15 minutes."""
+        known, state = (
+            self._pue_known,
+            (len(terms), -1 if self._ups.is_open else self._ups.closed_ms),
+        )
+        pace = len(terms) // _TERMS_A_SECOND * _SECOND_MS
+        if known is not None and known[0] == state and 0 <= newest - known[1] <= pace:
+            return known[2]
+        found = self._new_pue(terms, newest, now_ms)
+        if pace and found.value is not None:
+            self._pue_known = state, newest, found
+        return found
+
+    def _new_pue(
+        self, terms: Sequence[tuple[Tap, Feed | None]], newest: int, now_ms: int
+    ) -> LivePue:
         category = None if self._terms is None else self._terms.pue_category
         reference = max(newest, now_ms - SILENT_MS)
         floor = self._ups.closed_ms or 0
@@ -333,7 +373,7 @@ class LiveFigures:
         if result.shares is None or not result.load:
             return found
         # What of the grid's energy in the battery is carbon-free was settled when it was imported.
-        free = _times(result.carbon_free, 1.0 / result.load)
+        free = times(result.carbon_free, 1.0 / result.load)
         return replace(found, carbon_free=free, carbon=None if free is None else 1.0 - free)
 
     def _contracted(self, flows: Flows, result: IntervalAccount, instant: int) -> float | None:
@@ -344,7 +384,7 @@ class LiveFigures:
         }
         known = {name: watts for name, watts in claims.items() if watts is not None}
         imported = flows.sources.get("grid", 0.0)
-        inside = _times(result.boundary, _HOUR_SECONDS)
+        inside = times(result.boundary, HOUR_SECONDS)
         if len(known) < len(claims) or imported is None or inside is None or inside <= 0.0:
             return None
         share = self._hour.share
@@ -354,43 +394,3 @@ class LiveFigures:
         """The meter of each contract that holds."""
         holding = (c for c in self._site.contracts if c.validity.holds(instant))
         return [(c.id, self._feeds.get((c.meter, FORWARD))) for c in holding]
-
-
-def _fresh(feed: Feed | None, instant: int, now_ms: int) -> float | None:
-    """The power at an instant, unless the meter has been silent for too long to tell."""
-    if feed is None or not feed.times:
-        return None
-    if now_ms - feed.times.last > max(SILENT_MS, HOLD * feed.times.cadence_ms):
-        return None
-    return feed.watts(instant)
-
-
-def _estimate(feed: Feed | None, start_ms: int, end_ms: int) -> float | None:
-    return None if feed is None else feed.estimate(start_ms, end_ms)
-
-
-def _sources(flows: Flows, result: IntervalAccount) -> dict[str, float | None]:
-    unknown = None if result.residual is None else result.unknown * _HOUR_SECONDS
-    return {**flows.sources, "battery": flows.discharge, "unknown": unknown}
-
-
-def _sinks(flows: Flows, result: IntervalAccount) -> dict[str, float | None]:
-    """Sinks for people: a difference of meters that dips below 0 shows as 0.
-
-    What a load lacks then is in IT, which it was taken off: slow PDUs tell the mean of a window in
-    which the fast UPS meter has since seen less. So the loads still sum up to the load.
-    """
-    shown = dict(flows.sinks)
-    for name, value in flows.sinks.items():
-        if value is None or value >= 0.0:
-            continue
-        shown[name] = 0.0
-        it = shown.get("it")
-        if name in LOADS and it is not None:
-            shown["it"] = max(it + value, 0.0)
-    unmetered = None if result.residual is None else result.unmetered * _HOUR_SECONDS
-    return {**shown, "charge": flows.charge, "unmetered": unmetered}
-
-
-def _times(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor

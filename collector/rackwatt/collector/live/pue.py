@@ -156,8 +156,10 @@ def _late(feed: Feed | None, reference_ms: int) -> bool:
 
 def _common_end(feeds: Sequence[Feed]) -> int:
     """The newest instant that every feed has read up to, and that lies in no hole of one."""
-    end = min(feed.times.last for feed in feeds)
-    while (moved := min(feed.times.before_hole(end) for feed in feeds)) < end:
+    times = [feed.times for feed in feeds]
+    end = min(own.last for own in times)
+    broken = [own for own in times if own.holes]
+    while broken and (moved := min(own.before_hole(end) for own in broken)) < end:
         end = moved
     return end
 
@@ -185,7 +187,8 @@ def _settled(feeds: Sequence[Feed], start_ms: int, end_ms: int) -> int | None:
             found = feed.settle(start, end_ms)
             if found is None:
                 return None
-            settled = max(settled, found)
+            if found > settled:
+                settled = found
         if settled == start:
             return start
         start = settled

@@ -55,17 +55,21 @@ class CollectorClient:
         """
         return str((await self._object("/internal/identity", "spool"))["spool"])
 
-    async def spool(self, identity: str, after: int) -> list[Record]:
-        """The messages after `after`; waits up to 10 s for one. Says that `after` is booked.
+    async def spool(self, identity: str, after: int, booked: int | None = None) -> list[Record]:
+        """The messages after `after`; waits up to 10 s for one. Says what is booked.
 
         Args:
             identity: the spool that `after` belongs to.
-            after: the last message that was booked; 0: none yet.
+            after: the last message that was read; 0: none yet.
+            booked: the last one that was booked; None: all that was read.
 
         Raises:
             CollectorUnavailable: no answer, half of one, or it is another spool by now.
         """
-        response = await self._get(f"/internal/spool?spool={identity}&after={after}", 20.0)
+        query = f"spool={identity}&after={after}"
+        if booked is not None:
+            query += f"&booked={booked}"
+        response = await self._get(f"/internal/spool?{query}", 20.0)
         try:
             return list(frames.unpack(response.content))
         except ValueError as error:

@@ -35,12 +35,12 @@ class Times:
         keep_ms: How far back from the newest reading others are kept.
     """
 
-    __slots__ = ("_cadence", "_holes", "_keep", "times")
+    __slots__ = ("_cadence", "_keep", "holes", "times")
 
     def __init__(self, keep_ms: int) -> None:
         self.times = array("q")
         self._keep = keep_ms
-        self._holes: list[int] = []
+        self.holes: list[int] = []
         self._cadence: int | None = None
 
     def __bool__(self) -> bool:
@@ -75,7 +75,7 @@ class Times:
             self._find_holes()
             return
         if time_ms - times[index - 1] > 2 * self.cadence_ms:
-            self._holes.append(time_ms)
+            self.holes.append(time_ms)
         self._set_cadence()
 
     def excess(self) -> int:
@@ -90,19 +90,20 @@ class Times:
     def drop(self, count: int) -> None:
         """Forget the oldest readings."""
         del self.times[:count]
-        self._holes = [end for end in self._holes if end > self.times[0]]
+        self.holes = [end for end in self.holes if end > self.times[0]]
 
     def unbroken_from(self, time_ms: int) -> int:
         """The first reading, or the one after the last hole, that is not after a time."""
-        index = bisect_right(self._holes, time_ms)
-        return self._holes[index - 1] if index else self.times[0]
+        index = bisect_right(self.holes, time_ms)
+        return self.holes[index - 1] if index else self.times[0]
 
     def in_hole(self, time_ms: int) -> int | None:
         """The end of the hole that a time lies strictly inside of, if it lies in one."""
-        index = bisect_right(self._holes, time_ms)
-        if index == len(self._holes):
+        holes = self.holes
+        if not holes or time_ms >= holes[-1]:
             return None
-        end = self._holes[index]
+        index = bisect_right(holes, time_ms)
+        end = holes[index]
         start = self.times[bisect_left(self.times, end) - 1]
         return end if start < time_ms else None
 
@@ -119,7 +120,7 @@ class Times:
 
     def _find_holes(self) -> None:
         times, limit = self.times, 2 * self.cadence_ms
-        self._holes = [later for sooner, later in pairwise(times) if later - sooner > limit]
+        self.holes = [later for sooner, later in pairwise(times) if later - sooner > limit]
 
 
 class PowerSeries:
@@ -151,6 +152,8 @@ class PowerSeries:
     def mean(self, time_ms: int) -> float | None:
         """The power at an instant: of the window around it, else the last one held."""
         times = self.times.times
+        if times[-1] == time_ms:
+            return self._watts[-1]
         cadence = self.times.cadence_ms
         index = bisect_left(times, time_ms)
         if index < len(times):
@@ -173,7 +176,8 @@ class PowerSeries:
 
     def covers(self, start_ms: int, end_ms: int) -> bool:
         """Whether readings cover a span without a hole."""
-        if not self.times or end_ms > self.times.last:
+        times = self.times.times
+        if not times or end_ms > times[-1]:
             return False
         return self.times.unbroken_from(end_ms) <= start_ms and self.times.in_hole(end_ms) is None
 
@@ -186,7 +190,7 @@ class PowerSeries:
 class RegisterSeries:
     """Register readings in Wh, unrolled; it breaks where the register did."""
 
-    __slots__ = ("_breaks", "_raw", "_total", "spec", "times")
+    __slots__ = ("_breaks", "_end", "_raw", "_step", "_total", "spec", "times")
 
     def __init__(self, keep_ms: int) -> None:
         self.times = Times(keep_ms)
@@ -194,6 +198,10 @@ class RegisterSeries:
         self._raw = array("d")
         self._total = array("d")
         self._breaks: list[int] = []
+        self._step: float | None = -1.0
+        """Its smallest step lately; negative: to be looked for."""
+        self._end = -1, 0.0
+        """An instant and the energy up to it: a span's end is asked for several times."""
 
     def add(self, time_ms: int, watt_hours: float, power: PowerSeries) -> None:
         """Take a reading in, in any order; power tells what is possible."""
@@ -203,6 +211,7 @@ class RegisterSeries:
         self.times.insert(index, time_ms)
         self._raw.insert(index, watt_hours)
         self._total.insert(index, 0.0)
+        self._step, self._end = -1.0, (-1, 0.0)
         del self._breaks[bisect_left(self._breaks, time_ms) :]
         for at in range(max(index, 1), len(self._raw)):
             self._count(at, power)
@@ -210,6 +219,7 @@ class RegisterSeries:
         if excess:
             self.times.drop(excess)
             del self._raw[:excess], self._total[:excess]
+            self._end = -1, 0.0
             del self._breaks[: bisect_right(self._breaks, self.times.times[0])]
 
     def _count(self, at: int, power: PowerSeries) -> None:
@@ -226,18 +236,28 @@ class RegisterSeries:
 
         ``None`` if there is none: the register broke, or is silent at the end.
         """
-        if not self.times or end_ms > self.times.last or self.times.in_hole(end_ms) is not None:
+        times = self.times.times
+        if not times or end_ms > times[-1]:
             return None
-        start = max(start_ms, self.times.times[0])
-        index = bisect_right(self._breaks, end_ms)
-        if index:
-            start = max(start, self._breaks[index - 1])
-        start = self.times.in_hole(start) or start
+        start = times[0]
+        if start < start_ms:
+            start = start_ms
+        if self._breaks:
+            index = bisect_right(self._breaks, end_ms)
+            if index:
+                start = max(start, self._breaks[index - 1])
+        if self.times.holes:
+            if self.times.in_hole(end_ms) is not None:
+                return None
+            start = self.times.in_hole(start) or start
         return start if start < end_ms else None
 
     def energy(self, start_ms: int, end_ms: int) -> float:
         """The energy of a span that :meth:`settle` has found, Wh."""
-        return self._at(end_ms) - self._at(start_ms)
+        end = self._end
+        if end[0] != end_ms:
+            end = self._end = end_ms, self._at(end_ms)
+        return end[1] - self._at(start_ms)
 
     def slope(self, time_ms: int) -> float | None:
         """The mean power in W between the two readings around or before an instant."""
@@ -255,15 +275,16 @@ class RegisterSeries:
         """Whether the resolution is at most 0.5 % of a span's energy."""
         resolution = self.spec.resolution_watt_hours
         if resolution is None:
-            resolution = self._smallest_step()
+            step = self._step
+            resolution = step if step is None or step >= 0.0 else self._smallest_step()
         # A register that stands still may only be coarse: it says nothing of what is below it.
         return resolution is not None and resolution <= FINE_RATIO * self.energy(start_ms, end_ms)
 
     def _smallest_step(self) -> float | None:
         """An upper bound of a resolution that nobody has stated."""
         newest = self._total[-64:]
-        rises = [b - a for a, b in pairwise(newest) if b > a]
-        return min(rises, default=None)
+        self._step = min((b - a for a, b in pairwise(newest) if b > a), default=None)
+        return self._step
 
     def _at(self, time_ms: int) -> float:
         times = self.times.times
@@ -282,35 +303,46 @@ class Feed:
         keep_ms: How far back readings are kept.
     """
 
-    __slots__ = ("channel", "power", "register")
+    __slots__ = ("_counted", "channel", "power", "register")
 
     def __init__(self, channel: Channel, keep_ms: int) -> None:
         self.channel = channel
         self.power = PowerSeries(keep_ms)
         self.register = RegisterSeries(keep_ms)
+        self._counted: tuple[int, int, int | None] | None = None
+        """What :meth:`_counted_from` has said last, of which span; the PUE asks several times."""
 
     def add(self, time_ms: int, values: Mapping[str, float | None]) -> None:
         """Take in what a reading says of this direction."""
+        self._counted = None
         watts, watt_hours = values.get(self.channel.power), values.get(self.channel.energy)
         if watts is not None:
             self.power.add(time_ms, watts)
         if watt_hours is not None:
             self.register.add(time_ms, watt_hours, self.power)
 
+    def counts(self, spec: RegisterSpec) -> None:
+        """Note how the register counts."""
+        self.register.spec = spec
+        self._counted = None
+
     @property
     def times(self) -> Times:
         """Times of the readings that tell the power."""
-        return self.power.times or self.register.times
+        times = self.power.times
+        return times if times.times else self.register.times
 
     def watts(self, time_ms: int) -> float | None:
         """The power at an instant, ``None`` if it is not known."""
-        if self.power.times:
+        if self.power.times.times:
             return self.power.mean(time_ms)
         return self.register.slope(time_ms)
 
     def settle(self, start_ms: int, end_ms: int) -> int | None:
         """The earliest instant from a start on for which the energy up to an end is known."""
         found = self._counted_from(start_ms, end_ms)
+        if found == start_ms:
+            return found
         if self.power.covers(end_ms, end_ms):
             start = max(start_ms, self.power.times.unbroken_from(end_ms))
             if start < end_ms and (found is None or start < found):
@@ -328,8 +360,14 @@ class Feed:
 
         A coarse register that stood still beside a power of 0 is as good: nothing flowed.
         """
+        known = self._counted
+        if known is None or known[0] != start_ms or known[1] != end_ms:
+            known = self._counted = start_ms, end_ms, self._counting_from(start_ms, end_ms)
+        return known[2]
+
+    def _counting_from(self, start_ms: int, end_ms: int) -> int | None:
         start = self.register.settle(start_ms, end_ms)
-        if start is None or not self.power.times or self.register.fine(start, end_ms):
+        if start is None or not self.power.times.times or self.register.fine(start, end_ms):
             return start
         still = self.register.energy(start, end_ms) == 0.0
         return start if still and self.power.peak(start, end_ms) == 0.0 else None

@@ -2,10 +2,10 @@
 """`rackwatt account`: spools to ledger, to live figures, to metrics and page, to the store."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client.core import Metric
 from starlette.applications import Starlette
@@ -30,7 +30,7 @@ from rackwatt.collector.live.page import LivePage, routes
 from rackwatt.collector.roles.following import Following
 from rackwatt.collector.roles.keeping import Keeper, Settled
 from rackwatt.collector.roles.metrics import book_families, standing_families
-from rackwatt.collector.roles.sorting import sort
+from rackwatt.collector.roles.sorting import Batch, Wanted, sort
 from rackwatt.collector.roles.standing import SECONDS as STANDING_SECONDS
 from rackwatt.collector.roles.standing import Standings
 from rackwatt.collector.service import serve_http
@@ -62,8 +62,9 @@ class AccountOptions:
 class Accountant:
     """Books what the collectors received, and knows the figures of now.
 
-    Characteristics: the ledger is written by one thread, everything else lives on the event loop;
-    a collector or a store that is away holds up nobody.
+    Characteristics: the ledger is written by one thread; messages are read and figures formed in
+    others, one at a time, so that the event loop stays free; a collector or a store that is away
+    holds up nobody.
 
     Args:
         site: the site.
@@ -87,7 +88,8 @@ class Accountant:
         )
         self._copier = Copier(site, path, store, self._keeper.save, clock)
         self._devices = Devices(site)
-        self._utilities = frozenset((meter.kind, meter.id) for meter in site.utilities)
+        utilities = frozenset((meter.kind, meter.id) for meter in site.utilities)
+        self._wanted = Wanted(utilities, self._devices.probes)
         self._standings = Standings(site, path)
         self._history = History()
         self._ledger_view = LedgerView()
@@ -95,6 +97,8 @@ class Accountant:
         self._figures: Figures | None = None
         self._page = LivePage(history=self._history.as_dict)
         self._live: LiveFigures
+        self._turn = asyncio.Lock()
+        """Figures and devices are changed and read by one thread at a time, beside the loop."""
 
     async def run(self) -> None:
         """Work until cancelled.
@@ -107,7 +111,7 @@ class Accountant:
         try:
             await self._open()
             async with asyncio.TaskGroup() as tasks:
-                following = self._following.run(self._take, self._keeper.cursor)
+                following = self._following.run(self._read, self._keeper.book, self._keeper.cursor)
                 tasks.create_task(following, name="follow")
                 tasks.create_task(self._close_intervals(), name="close")
                 tasks.create_task(self._publish(), name="publish")
@@ -145,16 +149,24 @@ class Accountant:
         self._ledger_view = replace(settled.view, held_readings=held)
         self._held = settled.held
 
-    async def _take(self, records: Sequence[Record], spool: str) -> None:
-        """Book a piece of a spool, then show it."""
+    async def _read(self, records: Sequence[Record]) -> Batch:
+        """Read a piece of a spool, and show it."""
         following = self._following
-        batch = sort(records, following.offsets, self._utilities, following.doubts)
-        await self._keeper.book(batch, records[-1].id, spool)
+        clocks = following.offsets, following.doubts
+        batch = await asyncio.to_thread(sort, records, clocks[0], self._wanted, clocks[1])
+        async with self._turn:
+            await asyncio.to_thread(self._show, batch)
+        return batch
+
+    def _show(self, batch: Batch) -> None:
+        """Let figures and page know what came."""
         for _, items in batch.inventories:
             for item in items:
                 self._live.registers(item.device, item.registers)
         for kind, reading, received_ms in batch.readings:
             self._devices.observe(kind, reading, received_ms)
+        for gpus, received_ms in batch.gpus:
+            self._devices.observe_gpus(gpus, received_ms)
         for record in batch.inputs:
             if not record.held:
                 self._live.observe(record.device, record.time_ms, record.values)
@@ -167,16 +179,17 @@ class Accountant:
                 continue
             settled = await self._keeper.work(horizon, self._following.gaps())
             if settled is not None:
-                self._settle(settled)
+                async with self._turn:
+                    self._settle(settled)
 
     async def _publish(self) -> None:
         """Figures and page, once a second; a turn that is missed is skipped."""
         async for _ in ticks(1.0, self._clock):
             now = self._clock.now_ms()
-            figures = self._live.figures(now)
+            views = list(self._following.views.values())
+            async with self._turn:
+                figures, frame = await asyncio.to_thread(self._frame, now, views)
             self._figures = figures
-            view = CollectorView.merge(list(self._following.views.values()))
-            frame = make_frame(self._site, figures, self._devices, view, self._ledger_view, now)
             self._history.add(
                 Point(
                     figures.instant_ms or now,
@@ -187,6 +200,13 @@ class Accountant:
                 )
             )
             self._page.publish(frame)
+
+    def _frame(
+        self, now: int, views: Sequence[Mapping[str, Any]]
+    ) -> tuple[Figures, dict[str, Any]]:
+        figures = self._live.figures(now)
+        view = CollectorView.merge(views)
+        return figures, make_frame(self._site, figures, self._devices, view, self._ledger_view, now)
 
     async def _stand(self) -> None:
         """Where year and month stand: once a minute, at first each second until all is read."""

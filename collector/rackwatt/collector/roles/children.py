@@ -19,6 +19,7 @@ from rackwatt.wire.lifeline import VARIABLE
 _log = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 10.0
+_READY_SECONDS: Final = 0.05
 _STABLE_SECONDS: Final = 30.0
 _LOG_BYTES: Final = 10_000_000
 _LOG_CHECK_SECONDS: Final = 5.0
@@ -129,7 +130,7 @@ class Family:
         try:
             async with asyncio.timeout(timeout):
                 while not await answers(command.port):  # noqa: ASYNC110 - another process
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(_READY_SECONDS)
         except TimeoutError:
             return False
         return True

@@ -122,15 +122,18 @@ class Keeper:
         """The intervals of a half-open span."""
         return await self.call(lambda: list(self._ledger.rows(start_ms, end_ms)))
 
-    async def book(self, batch: Batch, cursor: int, spool: str) -> None:
-        """Take a piece of a spool in."""
+    async def book(self, batches: Sequence[Batch], cursor: int, spool: str) -> None:
+        """Take pieces of a spool in, which end with the message `cursor`."""
 
         def work() -> None:
-            for time_ms, items in batch.inventories:
-                self._ledger.inventory(items, time_ms)
-            self._ledger.apply(batch.inputs, cursor, spool, batch.counters)
-            self._held_more |= any(record.held for record in batch.inputs)
-            self._held_more |= any(not record.counts for record in batch.counters)
+            for batch in batches:
+                for time_ms, items in batch.inventories:
+                    self._ledger.inventory(items, time_ms)
+            inputs = [record for batch in batches for record in batch.inputs]
+            counters = [record for batch in batches for record in batch.counters]
+            self._ledger.apply(inputs, cursor, spool, counters)
+            self._held_more |= any(record.held for record in inputs)
+            self._held_more |= not all(record.counts for record in counters)
 
         await self.call(work)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a piece of a spool holds for the accountant: readings to book, counters, inventories."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -9,12 +9,13 @@ from typing import Final, NamedTuple
 from rackwatt.collector.ingest.clocks import Doubts, is_trusted
 from rackwatt.collector.ingest.spool import Record
 from rackwatt.collector.ledger import InputRecord
-from rackwatt.collector.ledger.counters import FIELD as COUNTER_FIELD
 from rackwatt.collector.ledger.counters import CounterRecord
-from rackwatt.wire.codec import Envelope, ReceivedReading, decode_envelope, decode_readings
+from rackwatt.collector.live.fleet import UNSET, GpuReading
+from rackwatt.collector.roles.decoding import decode_gpus, decode_some
+from rackwatt.wire.codec import ReceivedReading
 from rackwatt.wire.inventory import Inventory, InventoryItem
 from rackwatt.wire.readings import KINDS, Kind
-from rackwatt.wire.topics import INVENTORY, Topic
+from rackwatt.wire.topics import INVENTORY
 
 NO_DOUBTS: Final[Doubts] = MappingProxyType({})
 
@@ -27,13 +28,24 @@ class Batch:
     counters: list[CounterRecord] = field(default_factory=list)
     inventories: list[tuple[int, Sequence[InventoryItem]]] = field(default_factory=list)
     readings: list[tuple[Kind, ReceivedReading, int]] = field(default_factory=list)
-    """All of them, with when they were received: for the page."""
+    """What is shown, with when it was received: for the page."""
+    gpus: list[tuple[Sequence[GpuReading], int]] = field(default_factory=list)
+    """GPUs' readings, message by message, with when it was received."""
+
+
+class Wanted(NamedTuple):
+    """What of the messages is used."""
+
+    utilities: Collection[tuple[Kind, str]] = ()
+    """Kind and device of the meters of water and heat that the site books."""
+    probes: Collection[str] = ()
+    """Devices of kind climate that are shown."""
 
 
 def sort(
-    records: Sequence[Record],
+    records: Iterable[Record],
     offsets: Mapping[str, float],
-    utilities: Collection[tuple[Kind, str]] = (),
+    wanted: Wanted,
     doubts: Doubts = NO_DOUBTS,
 ) -> Batch:
     """Read messages.
@@ -41,46 +53,55 @@ def sort(
     Args:
         records: as the collector received them.
         offsets: our clock minus an agent's, in s, as far as it is known.
-        utilities: kind and device of the meters of water and heat that the site books.
+        wanted: what of them is used.
         doubts: which messages were taken while their agent's clock was off.
     """
     batch = Batch()
     for record in records:
-        topic = Topic.parse(record.topic)
-        if topic.last == INVENTORY:
+        # The collector has checked topics before it put them into its spool.
+        _, agent, last = record.topic.rsplit("/", 2)
+        if last == "gpu":
+            epoch, seq, gpus = decode_gpus(record.payload)
+            trusted = is_trusted(offsets, doubts, agent, epoch, seq)
+            _take_gpus(batch, gpus, record.received_ms, trusted, agent)
+        elif last in KINDS:
+            _take(batch, record, (agent, last), wanted, (offsets, doubts))
+        elif last == INVENTORY:
             inventory = Inventory.model_validate_json(record.payload)
             batch.inventories.append((inventory.time, inventory.devices))
-        elif topic.last in KINDS:
-            envelope = decode_envelope(record.payload)
-            trusted = is_trusted(offsets, doubts, topic.agent, envelope.epoch, envelope.seq)
-            source = _Source(topic.agent, topic.last, record.received_ms, trusted)
-            _sort_readings(batch, envelope, source, utilities)
     return batch
 
 
-class _Source(NamedTuple):
-    """Where a message of readings comes from."""
-
-    agent: str
-    kind: Kind
-    received_ms: int
-    trusted: bool
-
-
-def _sort_readings(
-    batch: Batch, envelope: Envelope, source: _Source, utilities: Collection[tuple[Kind, str]]
+def _take_gpus(
+    batch: Batch, readings: Sequence[GpuReading], received_ms: int, trusted: bool, agent: str
 ) -> None:
-    agent, kind, received, trusted = source
-    for reading in decode_readings(kind, envelope).readings:
-        batch.readings.append((kind, reading, received))
-        device, time_ms = reading.device, reading.time_ms
-        if kind == "power" or (kind, device) in utilities:
-            batch.inputs.append(
-                InputRecord(device, time_ms, reading.values, received, trusted, agent)
+    batch.gpus.append((readings, received_ms))
+    counters = batch.counters
+    for item in readings:
+        counter = item.energy_import_watt_hours
+        if counter is not UNSET and counter is not None:
+            counters.append(
+                CounterRecord(item.device, item.time, counter, received_ms, trusted, agent)
             )
-        elif kind == "gpu":
-            counter = reading.values.get(COUNTER_FIELD)
-            if counter is not None:
-                batch.counters.append(
-                    CounterRecord(device, time_ms, counter, received, trusted, agent)
-                )
+
+
+def _take(
+    batch: Batch,
+    record: Record,
+    source: tuple[str, Kind],
+    wanted: Wanted,
+    clocks: tuple[Mapping[str, float], Doubts],
+) -> None:
+    agent, kind = source
+    epoch, seq, readings = decode_some(kind, record.payload)
+    trusted = is_trusted(*clocks, agent, epoch, seq)
+    received = record.received_ms
+    for reading in readings:
+        device = reading.device
+        if kind == "climate" and device not in wanted.probes:
+            continue
+        batch.readings.append((kind, reading, received))
+        if kind == "power" or (kind, device) in wanted.utilities:
+            batch.inputs.append(
+                InputRecord(device, reading.time_ms, reading.values, received, trusted, agent)
+            )

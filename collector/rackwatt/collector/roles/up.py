@@ -68,7 +68,7 @@ class UpOptions:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The children of a run, in the order in which they start."""
+    """The children of a run."""
 
     broker: Command | None
     twin: Command | None
@@ -77,10 +77,10 @@ class Plan:
     agents: Sequence[Command]
 
     @property
-    def starting(self) -> list[Command]:
-        """In starting order."""
+    def early(self) -> list[Command]:
+        """All but the agents: at once, since each spends its first second with imports."""
         first = [item for item in (self.broker, self.twin) if item is not None]
-        return [*first, self.collector, self.accountant, *self.agents]
+        return [*first, self.collector, self.accountant]
 
     @property
     def stopping(self) -> list[list[Command]]:
@@ -290,12 +290,18 @@ async def up(options: UpOptions, clock: Clock, say: Callable[[str], None]) -> No
         family = Family(options.data / "logs", clock, inherit)
         try:
             async with asyncio.TaskGroup() as tasks:
-                keepers = []
-                for command in plan.starting:
-                    keepers.append(tasks.create_task(family.keep(command), name=command.name))
-                    if command.port is not None and not await family.ready(command):
-                        log = family.log_file(command.name)
-                        _log.error("%s does not answer: see %s", command.name, log)
+                keepers = [
+                    tasks.create_task(family.keep(command), name=command.name)
+                    for command in plan.early
+                ]
+                await _answering(family, plan.broker)
+                # Not before: a broker that is not there yet is looked for again only later.
+                keepers += [
+                    tasks.create_task(family.keep(command), name=command.name)
+                    for command in plan.agents
+                ]
+                await _answering(family, plan.collector)
+                await _answering(family, plan.accountant)
                 _greet(options, say)
                 try:
                     await _wait(options.seconds)
@@ -305,6 +311,12 @@ async def up(options: UpOptions, clock: Clock, say: Callable[[str], None]) -> No
                         keeper.cancel()
         finally:
             family.close()
+
+
+async def _answering(family: Family, command: Command | None) -> None:
+    """Wait until a child answers; one that does not is looked into by whoever reads the log."""
+    if command is not None and command.port is not None and not await family.ready(command):
+        _log.error("%s does not answer: see %s", command.name, family.log_file(command.name))
 
 
 def _greet(options: UpOptions, say: Callable[[str], None]) -> None:

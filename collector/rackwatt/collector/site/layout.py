@@ -125,14 +125,15 @@ def check_feeds(problems: Problems, file: SiteFile, meters: Collection[str]) -> 
 
 
 def _hall(layout: Layout, hall: HallModel, key: Key) -> None:
-    rows: set[tuple[str, Validity]] = set()
+    rows: dict[str, list[Validity]] = {}
     for index, row in enumerate(hall.rows):
         at: Key = (*key, "rows", index)
         validity = layout.problems.validity(at, row)
         layout.problems.identifier((*at, "id"), row.id, "row")
-        if any(name == row.id and other.overlaps(validity) for name, other in rows):
+        others = rows.setdefault(row.id, [])
+        if any(other.overlaps(validity) for other in others):
             layout.problems.add((*at, "id"), f"row {row.id!r} stands twice in hall {hall.id!r}")
-        rows.add((row.id, validity))
+        others.append(validity)
         _row(layout, hall, row, validity, at)
     devices = layout.problems.expand((*key, "devices"), hall.devices)
     layout.put(devices, "device", Placement(hall.id), Validity(), (*key, "devices"))

@@ -44,6 +44,7 @@ from rackwatt.collector.site.topology import (
 )
 from rackwatt.collector.site.utilities import fuel_defaults, fuel_of, utilities_of
 from rackwatt.wire.config import ConfigErrors, Document, load_document
+from rackwatt.wire.cycles import no_search
 
 SETTLEMENT_SECONDS: Final = (600.0, 900.0, 1800.0)
 
@@ -54,7 +55,8 @@ def load_site(path: Path) -> Site:
     Raises:
         ConfigErrors: with all that is wrong, each with file, line, key and the nearest valid name.
     """
-    site = site_of(load_document(path), load_moves(path))
+    with no_search():
+        site = site_of(load_document(path), load_moves(path))
     own = {
         file.name: sha256(file.read_bytes()).hexdigest()
         for file in (path, moves_path(path))

@@ -144,7 +144,8 @@ def _check_members(problems: Problems, table: MeterTable) -> None:
             unknown = [name for name in members if name not in known]
             if unknown:
                 problems.unknown((*key, part), "meter", unknown, known)
-        both = [name for name in meter.minus if name in set(meter.sum)]
+        summed = set(meter.sum)
+        both = [name for name in meter.minus if name in summed]
         if both:
             problems.add((*key, "minus"), f"meter {both[0]!r} stands in sum too")
 

@@ -130,43 +130,112 @@ def rack_names(racks: Sequence[Rack]) -> dict[str, Placement]:
     return {place_name(place): place for place in found}
 
 
+class _Racks:
+    """The racks while devices are moved between them, found by name and by device.
+
+    A campus has thousands, and a year brings hundreds of moves: each looks at those that it
+    concerns only.
+    """
+
+    def __init__(self, racks: Sequence[Rack]) -> None:
+        self._groups = [[rack] for rack in racks]
+        """Each rack of the file, with what it was split into."""
+        self._named: dict[str, list[int]] = {}
+        self._holding: dict[str, set[int]] = {}
+        for index, rack in enumerate(racks):
+            self._named.setdefault(place_name(_place_of(rack)), []).append(index)
+            for device in (*rack.nodes, *rack.pdus, *rack.devices, *rack.sensors.values()):
+                self._holding.setdefault(device, set()).add(index)
+
+    def all(self) -> list[Rack]:
+        """All of them, in the order of the file."""
+        return [rack for group in self._groups for rack in group]
+
+    def named(self, name: str) -> list[Rack]:
+        """Those of a name, of all times."""
+        return [rack for index in self._named.get(name, ()) for rack in self._groups[index]]
+
+    def at(self, name: str, time_ms: int) -> Placement | None:
+        """The rack of that name, if it stands at that time."""
+        found = [rack for rack in self.named(name) if rack.validity.holds(time_ms)]
+        return _place_of(found[-1]) if found else None
+
+    def put(self, move: Move, what: str) -> None:
+        """Take a device out of all racks from a time on, and put it into one."""
+        targets = self._named[move.to]
+        holding = sorted(self._holding.setdefault(move.device, set()))
+        sensors = (
+            position
+            for index in holding
+            for rack in self._groups[index]
+            for position, name in rack.sensors.items()
+            if name == move.device
+        )
+        position = next(sensors, "")
+        for index in {*holding, *targets}:
+            self._groups[index] = [
+                part
+                for rack in self._groups[index]
+                for part in _parted(rack, move, what, position, target=index in targets)
+            ]
+        self._holding[move.device].update(targets)
+
+
+def _place_of(rack: Rack) -> Placement:
+    return Placement(rack.hall, rack.row, rack.id)
+
+
 def rehouse(layout: Layout, moves: Moves) -> None:
     """Move devices between racks: racks, and PDUs as meters, are split in time at each move.
 
     What is wrong with a move is found by :func:`moved`.
     """
+    if not moves.items:
+        return
+    racks, pdus = _Racks(layout.racks), {pdu.id for pdu in layout.pdus}
     for move in moves.items:
         stand = layout.stands.get(move.device)
-        to = rack_names([r for r in layout.racks if r.validity.holds(move.since_ms)]).get(move.to)
+        to = racks.at(move.to, move.since_ms)
         if stand is not None and to is not None:
             what = stand[-1].what if isinstance(stand, list) else stand.what
-            _into_rack(layout, move, to, what)
-            _metered(layout, move, to)
+            racks.put(move, what)
+            if move.device in pdus:
+                _metered(layout, move, to, racks.named(move.to)[0].feed)
+    layout.racks = racks.all()
 
 
 def moved(layout: Layout, moves: Moves) -> tuple[Places, list[ConfigError]]:
     """The places of all devices with all moves, and what is wrong with the moves."""
     places = layout.places()
     errors: list[ConfigError] = []
+    if not moves.items:
+        return places, errors
+    fixed, dated = dict(places.fixed), dict(places.dated)
+    racks = _Racks(layout.racks)
     for index, move in enumerate(moves.items):
         key: Key = ("moves", index)
-        racks = rack_names([r for r in layout.racks if r.validity.holds(move.since_ms)])
-        to, document = racks.get(move.to), moves.document
+        to, document = racks.at(move.to, move.since_ms), moves.document
         if to is not None and move.device in layout.stands:
-            places = _placed(places, move, to)
+            _place(fixed, dated, move, to)
         elif document is not None and to is None:
+            standing = [rack for rack in layout.racks if rack.validity.holds(move.since_ms)]
             text = f"there is no rack {move.to!r} at that time"
-            errors.append(document.error((*key, "to"), text, hint=near(move.to, racks)))
+            hint = near(move.to, rack_names(standing))
+            errors.append(document.error((*key, "to"), text, hint=hint))
         elif document is not None:
             hint = near(move.device, layout.stands)
             text = f"unknown device {move.device!r}"
             errors.append(document.error((*key, "device"), text, hint=hint))
-    return places, errors
+    return Places(MappingProxyType(fixed), MappingProxyType(dated)), errors
 
 
-def _placed(places: Places, move: Move, to: Placement) -> Places:
-    """The places, a device standing elsewhere from a time on."""
-    fixed, dated = dict(places.fixed), dict(places.dated)
+def _place(
+    fixed: dict[str, Placement],
+    dated: dict[str, tuple[tuple[Validity, Placement], ...]],
+    move: Move,
+    to: Placement,
+) -> None:
+    """Let a device stand elsewhere from a time on."""
     before = dated.pop(move.device, ())
     alone = fixed.pop(move.device, None)
     if alone is not None:
@@ -177,28 +246,20 @@ def _placed(places: Places, move: Move, to: Placement) -> Places:
         if span.start_ms < move.since_ms
     ]
     dated[move.device] = (*kept, (Validity(move.since_ms), to))
-    return Places(MappingProxyType(fixed), MappingProxyType(dated))
 
 
-def _into_rack(layout: Layout, move: Move, to: Placement, what: str) -> None:
-    """Take a device out of all racks from a time on, and put it into one."""
-    racks: list[Rack] = []
-    position = next(
-        (p for rack in layout.racks for p, name in rack.sensors.items() if name == move.device), ""
-    )
-    for rack in layout.racks:
-        target = Placement(rack.hall, rack.row, rack.id) == to
-        after = _without(rack, move.device)
-        if target:
-            after = _with(after, move.device, what, position)
-        if rack.validity.end_ms <= move.since_ms or after == rack:
-            racks.append(rack)
-            continue
-        start = max(rack.validity.start_ms, move.since_ms)
-        if rack.validity.start_ms < start:
-            racks.append(replace(rack, validity=Validity(rack.validity.start_ms, start)))
-        racks.append(replace(after, validity=Validity(start, rack.validity.end_ms)))
-    layout.racks = racks
+def _parted(rack: Rack, move: Move, what: str, position: str, *, target: bool) -> list[Rack]:
+    """A rack before the move and from it on; the rack itself where the move changes nothing."""
+    after = _without(rack, move.device)
+    if target:
+        after = _with(after, move.device, what, position)
+    if rack.validity.end_ms <= move.since_ms or after == rack:
+        return [rack]
+    start = max(rack.validity.start_ms, move.since_ms)
+    now = replace(after, validity=Validity(start, rack.validity.end_ms))
+    if rack.validity.start_ms < start:
+        return [replace(rack, validity=Validity(rack.validity.start_ms, start)), now]
+    return [now]
 
 
 def _without(rack: Rack, device: str) -> Rack:
@@ -221,18 +282,19 @@ def _with(rack: Rack, device: str, what: str, position: str) -> Rack:
     return replace(rack, devices=(*rack.devices, device))
 
 
-def _metered(layout: Layout, move: Move, to: Placement) -> None:
+def _metered(layout: Layout, move: Move, to: Placement, parent: str) -> None:
     """A PDU that goes to another rack sits on the bus of its new hall."""
     bus = next((hall.bus for hall in layout.halls if hall.id == to.hall), "")
-    feeds = [rack.feed for rack in layout.racks if Placement(rack.hall, rack.row, rack.id) == to]
-    parent = feeds[0] if feeds else ""
     pdus: list[Meter] = []
     for pdu in layout.pdus:
-        after = replace(pdu, bus=bus, parent=parent)
-        if pdu.id != move.device or pdu.validity.end_ms <= move.since_ms or after == pdu:
+        if pdu.id != move.device or pdu.validity.end_ms <= move.since_ms:
             pdus.append(pdu)
             continue
+        after = replace(pdu, bus=bus, parent=parent)
         start = max(pdu.validity.start_ms, move.since_ms)
+        if after == pdu:
+            pdus.append(pdu)
+            continue
         if pdu.validity.start_ms < start:
             pdus.append(replace(pdu, validity=Validity(pdu.validity.start_ms, start)))
         pdus.append(replace(after, validity=Validity(start, pdu.validity.end_ms)))

@@ -18,6 +18,7 @@ LIMIT: Final = 250_000
 """Names that one pattern may give: more is a slip of the pen, not a site."""
 
 _PART: Final = re.compile(r"\[([^\[\]{}]*)\]|\{([^\[\]{}]*)\}|([^\[\]{}]+)|(.)")
+_PLAIN: Final = re.compile(r"[^\[\]{}]+")
 _NUMBERS: Final = re.compile(r"([0-9]+)-([0-9]+)")
 _LETTERS: Final = re.compile(r"([a-z])-([a-z])|([A-Z])-([A-Z])")
 _WORD: Final = re.compile(r"[A-Za-z0-9._]+")
@@ -59,6 +60,8 @@ def brackets(pattern: str, placeholders: Sequence[str] = ()) -> list[str]:
     """
     if not pattern.strip():
         raise PatternError("the pattern is empty")
+    if _PLAIN.fullmatch(pattern) is not None:
+        return [pattern]  # a name written out: what a long file is full of
     choices: list[list[str]] = []
     size = 1
     for match in _PART.finditer(pattern):

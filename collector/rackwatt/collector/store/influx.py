@@ -27,13 +27,16 @@ from rackwatt.collector.store.base import (
 )
 from rackwatt.collector.store.http import InfluxHttp
 from rackwatt.collector.store.influxql import devices_in, rows_of_span
-from rackwatt.collector.store.lines import LineEncoder
+from rackwatt.collector.store.lines import LineEncoder, encode_points
+from rackwatt.collector.store.points import Points
 from rackwatt.collector.store.read import StoredRow
 from rackwatt.wire.readings import KINDS
 
 BATCH_LINES: Final = 5_000
 """Lines in one request: 10,000 gained nothing (docs/performance.md)."""
 CONNECTIONS: Final = 4
+_AT_ONCE: Final = 1_250
+"""Lines that are made before others on the event loop have their turn."""
 _DROPPED: Final = re.compile(r"dropped=(\d+)")
 _ADVICE: Final[Mapping[int, str]] = {
     401: "the token is not valid: write a new one with `rackwatt store setup`",
@@ -55,8 +58,8 @@ class _Rejected(Exception):  # noqa: N818
 @dataclass(frozen=True, slots=True)
 class _Batch:
     bucket: str
-    lines: list[str]
-    rows: list[Row]
+    lines: Sequence[bytes]
+    rows: Sequence[Row]
 
     def part(self, start: int, end: int) -> "_Batch":
         return _Batch(self.bucket, self.lines[start:end], self.rows[start:end])
@@ -168,6 +171,9 @@ class InfluxStore:
 
         async def worker() -> None:
             for batch in batches:
+                if batch is None:
+                    await asyncio.sleep(0)
+                    continue
                 try:
                     rejected.extend(await self._write_batch(batch))
                 except StoreError as error:
@@ -182,18 +188,43 @@ class InfluxStore:
             raise failure[0]
         return WriteResult(len(rows) - len(rejected), tuple(rejected))
 
-    def _batches(self, rows: Sequence[Row], rejected: list[tuple[Row, str]]) -> Iterator[_Batch]:
-        """Encode batch by batch, so that encoding one goes on while others are on their way."""
+    def _batches(
+        self, rows: Sequence[Row], rejected: list[tuple[Row, str]]
+    ) -> Iterator[_Batch | None]:
+        """Encode batch by batch, so that encoding one goes on while others are on their way.
+
+        None: let others on the event loop have their turn.
+        """
+        if isinstance(rows, Points):
+            yield from self._batches_of(rows, rejected)
+            return
         raw = [row for row in rows if row.measurement in KINDS or self._rollups == self._bucket]
         other = (
             [row for row in rows if row.measurement not in KINDS] if len(raw) < len(rows) else []
         )
-        for bucket, part in ((self._bucket, raw), (self._rollups, other)):
-            for start in range(0, len(part), BATCH_LINES):
-                encoded = self._encoder.encode(part[start : start + BATCH_LINES])
+        for bucket, listed in ((self._bucket, raw), (self._rollups, other)):
+            for start in range(0, len(listed), BATCH_LINES):
+                encoded = self._encoder.encode(listed[start : start + BATCH_LINES])
                 rejected.extend(encoded.rejected)
                 if encoded.lines:
-                    yield _Batch(bucket, encoded.lines, encoded.rows)
+                    yield _Batch(bucket, [line.encode() for line in encoded.lines], encoded.rows)
+
+    def _batches_of(
+        self, points: Points, rejected: list[tuple[Row, str]]
+    ) -> Iterator[_Batch | None]:
+        bucket = self._rollups if points.suffix else self._bucket
+        for start in range(0, len(points), BATCH_LINES):
+            stop = min(start + BATCH_LINES, len(points))
+            lines: list[bytes] = []
+            kept: Points | None = None
+            for begin in range(start, stop, _AT_ONCE):
+                made, part, refused = encode_points(points[begin : min(begin + _AT_ONCE, stop)])
+                lines += made
+                kept = part if kept is None else kept.plus(part)
+                rejected.extend(refused)
+                yield None
+            if lines and kept is not None:
+                yield _Batch(bucket, lines, kept)
 
     async def _write_batch(self, batch: _Batch) -> list[tuple[Row, str]]:
         """Write a batch; halve it around what the server finds fault with."""
@@ -214,7 +245,7 @@ class InfluxStore:
     async def _post(self, batch: _Batch) -> None:
         if self._client is None:
             raise StoreUnavailable("the store is not started")
-        body = "\n".join(batch.lines).encode()
+        body = b"\n".join(batch.lines)
         try:
             accepted = await self._client.write_api().write(
                 bucket=batch.bucket,

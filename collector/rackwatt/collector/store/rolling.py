@@ -1,33 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes rollups while readings are drained: minutes from memory, late ones from the store.
+"""Makes rollups while readings are drained: from memory, and late ones from the store.
 
-What arrives for a minute is kept in memory until the minute is 60 s past, and then folded. What
-comes later still, or from before this process, or beyond the memory that is allowed, is made by
-reading the raw rows of that minute back from the store; an hour is made of the minutes in the
-store. So the result is the one that undisturbed delivery would have given.
+What arrives for a minute is gathered in memory until the minute is 60 s past, and then written; an
+hour is gathered of its minutes. What comes later still, or from before this process, or beyond the
+memory that is allowed, or out of order, is made by reading the rows of that minute, or the minutes
+of that hour, back from the store. So the result is the one that undisturbed delivery would have
+given.
 """
 
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Final, Protocol
 
+import numpy as np
+
 from rackwatt.collector.store.base import Row, StoreError, StoreUnavailable, WriteResult
+from rackwatt.collector.store.gathering import Floats, Gathered, Layout
 from rackwatt.collector.store.marks import ALL, Level, Mark, Marks
+from rackwatt.collector.store.points import Points
 from rackwatt.collector.store.read import StoredRow
-from rackwatt.collector.store.rollups import (
-    HOUR_MS,
-    HOUR_RULES,
-    MINUTE_MS,
-    MINUTE_RULES,
-    Point,
-    Rules,
-    fold,
-    hour_name,
-    minute_name,
-)
+from rackwatt.collector.store.reading_back import read_back
+from rackwatt.collector.store.rollups import HOUR_MS, HOUR_RULES, MINUTE_MS, MINUTE_RULES
+from rackwatt.collector.store.sorting import Part, parts_of
 from rackwatt.wire.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -35,16 +32,18 @@ _log = logging.getLogger(__name__)
 LATE_MS: Final = 60_000
 """A minute is made so long after its end."""
 EVERY_SECONDS: Final = 10.0
-MAX_POINTS: Final = 200_000
-"""Readings in memory, some 1 kB each; beyond this the fullest minutes are read back instead."""
+MAX_LINES: Final = 1_500_000
+"""Devices' minutes and hours in memory, some 280 bytes each; beyond this the largest minute is
+read back instead. A site of 285,000 devices has three spans open at once, and four at the hour."""
 MAX_DEVICES: Final = 200
 """Late devices of a minute that are asked for by name; more are all asked for."""
-_CHUNK: Final = 200
-"""Devices folded before others on the event loop have their turn."""
+_CHUNK: Final = 2_000
+"""Devices made before others on the event loop have their turn."""
 
-Tags = tuple[tuple[str, str], ...]
 _Key = tuple[Level, str, int]
 """Level, kind, start."""
+_SPANS: Final[Mapping[Level, int]] = {"minute": MINUTE_MS, "hour": HOUR_MS}
+_SUFFIXES: Final[Mapping[Level, str]] = {"minute": "_1m", "hour": "_1h"}
 
 
 class RollupStore(Protocol):
@@ -64,22 +63,6 @@ class RollupStore(Protocol):
         """
 
 
-@dataclass(slots=True)
-class _Device:
-    tags: Tags
-    newest_ms: int
-    points: list[Point] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Minute:
-    """A minute of a kind whose readings are all in memory."""
-
-    mark: int
-    count: int = 0
-    devices: dict[str, _Device] = field(default_factory=dict)
-
-
 class Rollups:
     """The rollups of one collector.
 
@@ -91,24 +74,31 @@ class Rollups:
         store: where raw rows are and rollups go.
         marks: not started.
         clock: tells which minutes are past.
-        max_points: readings kept in memory at most.
+        max_lines: devices' minutes and hours kept in memory at most.
     """
 
     def __init__(
-        self, store: RollupStore, marks: Marks, clock: Clock, *, max_points: int = MAX_POINTS
+        self, store: RollupStore, marks: Marks, clock: Clock, *, max_lines: int = MAX_LINES
     ) -> None:
         self._store = store
         self._marks = marks
         self._clock = clock
-        self._max_points = max_points
-        self._open: dict[tuple[str, int], _Minute] = {}
+        self._max_lines = max_lines
+        self._layouts: dict[tuple[Level, str], Layout] = {}
+        self._sizes: dict[tuple[Level, str], int] = {}
+        """Devices of the newest span that was made."""
+        self._open: dict[_Key, Gathered] = {}
+        self._closing: dict[_Key, Gathered] = {}
+        """What is past and being written, or waits for the store."""
         self._again: dict[_Key, dict[str, list[int]]] = {}
         self._unsaved: list[Mark] = []
         """Marks that are not on the disk yet: what they stand for is given again."""
         self._through = 0
         self._next = 1
-        self._points = 0
         self._said = ""
+        self.position: Callable[[], int] = clock.now_ms
+        """Up to when messages have been drained, in ms of their receipt: what waits in the spool
+        is not late."""
         self.written = 0
         self.refused = 0
 
@@ -128,7 +118,8 @@ class Rollups:
     @property
     def pending(self) -> int:
         """Minutes and hours that are due and not made."""
-        return len(self._ready()) + sum(minute < self._through for _, minute in self._open)
+        keys = {*self._again, *self._open, *self._closing}
+        return sum(key[2] + _SPANS[key[0]] <= self._through for key in keys)
 
     async def aclose(self) -> None:
         """Let go; what is not made is made after the next start."""
@@ -136,53 +127,72 @@ class Rollups:
 
     # -- taking in -----------------------------------------------------------------------------
 
-    async def take(self, rows: Iterable[Row]) -> None:
+    async def take(self, points: Points) -> None:
         """Take rows that the store has; when this returns, their rollups will be made.
 
         Raises:
             StoreUnavailable: the marks cannot be written; give the same rows again.
         """
-        fresh, added = self._unsaved, 0
-        for row in rows:
-            time_ms, tags = row.time_ms, row.tags
-            minute = time_ms - time_ms % MINUTE_MS
-            found = self._open.get((row.measurement, minute))
-            if found is None:
-                found = self._begin(row, minute, fresh)
-                if found is None:
-                    continue
-            name = tags[0][1] if tags[0][0] == "device" else _device(tags)
-            device = found.devices.get(name)
-            if device is None:
-                device = found.devices[name] = _Device(tags, time_ms)
-            elif time_ms >= device.newest_ms:
-                device.tags, device.newest_ms = tags, time_ms
-            device.points.append((time_ms, row.fields))
-            found.count += 1
-            added += 1
-        self._points += added
-        while self._points > self._max_points:
-            self._spill()
-        if fresh:
-            saving = list(fresh)
-            try:
-                await self._marks.add(saving)
-            except sqlite3.Error as error:
-                raise StoreUnavailable(f"marks of rollups cannot be kept: {error}") from error
-            del fresh[: len(saving)]
+        parts = parts_of(points)
+        self._prepare(parts)
+        while self._unsaved:  # what is open now may be past when its mark is on the disk
+            await self._save()
+            self._prepare(parts)
+        for number, part in enumerate(parts):
+            if number:
+                await asyncio.sleep(0)
+                self._prepare((part,))
+            self._add(part)
+        while sum(map(len, self._open.values())) > self._max_lines and self._spill():
+            pass
+        if self._unsaved:
+            await self._save()
 
-    def _begin(self, row: Row, minute: int, fresh: list[Mark]) -> _Minute | None:
-        """Open a minute in memory; None when it is read back instead, or has no rollups."""
-        kind = row.measurement
-        if kind not in MINUTE_RULES:
-            return None
-        if minute < self._through or ("minute", kind, minute) in self._again:
-            self._want(("minute", kind, minute), _device(row.tags), fresh)
-            return None
-        mark = self._mark(("minute", kind, minute), ALL)
+    async def _save(self) -> None:
+        saving = list(self._unsaved)
+        try:
+            await self._marks.add(saving)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"marks of rollups cannot be kept: {error}") from error
+        del self._unsaved[: len(saving)]
+
+    def _prepare(self, parts: Sequence[Part]) -> None:
+        """See that each part has a minute in memory, or that it is marked to be read back."""
+        for part in parts:
+            key: _Key = ("minute", part.kind, part.minute)
+            if key in self._open or part.kind not in MINUTE_RULES:
+                continue
+            if part.minute < self._through or key in self._again or key in self._closing:
+                late = {one.device for one in (*part.series, *part.moving)}
+                self._want(key, late, self._unsaved)
+            else:
+                self._open[key] = self._gather(key, self._unsaved)
+
+    def _gather(self, key: _Key, fresh: list[Mark]) -> Gathered:
+        level, kind, _ = key
+        layout = self._layouts.get((level, kind))
+        if layout is None:
+            rules = MINUTE_RULES[kind] if level == "minute" else HOUR_RULES[kind]
+            layout = self._layouts[level, kind] = Layout(rules)
+        mark = self._mark(key, ALL)
         fresh.append(mark)
-        opened = self._open[kind, minute] = _Minute(mark.id)
-        return opened
+        return Gathered(layout, mark.id, self._sizes.get((level, kind), 0))
+
+    def _add(self, part: Part) -> None:
+        key: _Key = ("minute", part.kind, part.minute)
+        gathered = self._open.get(key)
+        if gathered is None:
+            return
+        back = {one.device for one in part.moving}
+        if part.series:
+            old = gathered.add(part.names, part.series, part.numbers, part.times, part.values)
+            back.update(one.device for one in old)
+        if back:
+            gathered.left |= back
+            self._want(key, back, self._unsaved)
+            if ALL in self._again[key]:
+                del self._open[key]
+                self._put_back(key, {ALL: [gathered.mark]})
 
     def _mark(self, key: _Key, device: str) -> Mark:
         number = self._next
@@ -190,23 +200,36 @@ class Rollups:
         level, kind, start = key
         return Mark(number, level, kind, device, start)
 
-    def _want(self, key: _Key, device: str, fresh: list[Mark]) -> None:
+    def _want(self, key: _Key, devices: Collection[str], fresh: list[Mark]) -> None:
         """Note what is to be made by reading back."""
         waiting = self._again.setdefault(key, {})
-        if ALL in waiting or device in waiting:
+        if ALL in waiting:
             return
-        if device != ALL and len(waiting) >= MAX_DEVICES:
-            device = ALL
-        mark = self._mark(key, device)
-        fresh.append(mark)
-        waiting[device] = [mark.id]
+        new = [device for device in devices if device not in waiting]
+        if ALL not in new and len(waiting) + len(new) > MAX_DEVICES:
+            new = [ALL]
+        for device in new:
+            mark = self._mark(key, device)
+            fresh.append(mark)
+            waiting[device] = [mark.id]
 
-    def _spill(self) -> None:
-        """Forget the readings of the fullest minute: the store has them."""
-        key = max(self._open, key=lambda at: self._open[at].count)
-        minute = self._open.pop(key)
-        self._points -= minute.count
-        self._put_back(("minute", *key), {ALL: [minute.mark]})
+    def _want_hour(self, key: _Key, devices: Collection[str], fresh: list[Mark]) -> None:
+        """The same of an hour, which may be in memory: its mark stands for all."""
+        hour = self._open.get(key)
+        if hour is None:
+            self._want(key, devices, fresh)
+        elif ALL in devices:
+            del self._open[key]
+            self._put_back(key, {ALL: [hour.mark]})
+        else:
+            hour.left.update(devices)
+
+    def _spill(self) -> bool:
+        """Forget what was gathered of the largest span: the store has its rows."""
+        key = max(self._open, key=lambda at: len(self._open[at]))
+        gathered = self._open.pop(key)
+        self._put_back(key, {ALL: [gathered.mark]})
+        return bool(self._open)
 
     def _put_back(self, key: _Key, waiting: Mapping[str, list[int]]) -> None:
         kept = self._again.setdefault(key, {})
@@ -234,12 +257,15 @@ class Rollups:
         Raises:
             StoreUnavailable, StoreRefused: some could not be made; they wait.
         """
-        due = (self._clock.now_ms() - LATE_MS) // MINUTE_MS * MINUTE_MS
-        self._through = max(self._through, due)
-        for key in sorted(at for at in self._open if at[1] < self._through):
-            await self._from_memory(key)
+        reached = min(self._clock.now_ms(), self.position())
+        self._through = max(self._through, (reached - LATE_MS) // MINUTE_MS * MINUTE_MS)
         failure: StoreError | None = None
-        for level in ("minute", "hour"):  # hours are made of minutes
+        levels: tuple[Level, ...] = ("minute", "hour")  # hours are made of minutes
+        for level in levels:
+            for key in self._due(level, self._open):
+                self._closing[key] = self._open.pop(key)
+            for key in self._due(level, self._closing):
+                await self._close(key)
             for keys in self._groups(level):
                 try:
                     await self._read_back(keys)
@@ -250,103 +276,105 @@ class Rollups:
         if failure is not None:
             raise failure
 
-    def _ready(self) -> list[_Key]:
-        spans = {"minute": MINUTE_MS, "hour": HOUR_MS}
-        return sorted(key for key in self._again if key[2] + spans[key[0]] <= self._through)
+    def _due(self, level: Level, keys: Collection[_Key]) -> list[_Key]:
+        span = _SPANS[level]
+        return sorted(key for key in keys if key[0] == level and key[2] + span <= self._through)
 
-    def _groups(self, level: str) -> list[list[_Key]]:
+    def _groups(self, level: Level) -> list[list[_Key]]:
         """What is read back together: an hour's late minutes of a kind."""
         groups: dict[tuple[str, int, bool], list[_Key]] = {}
-        for key in self._ready():
-            if key[0] == level:
-                whole = ALL in self._again[key] or level == "hour"
-                start = key[2] if whole else key[2] // HOUR_MS * HOUR_MS
-                groups.setdefault((key[1], start, whole), []).append(key)
+        for key in self._due(level, self._again):
+            whole = ALL in self._again[key] or level == "hour"
+            start = key[2] if whole else key[2] // HOUR_MS * HOUR_MS
+            groups.setdefault((key[1], start, whole), []).append(key)
         return list(groups.values())
 
-    async def _from_memory(self, key: tuple[str, int]) -> None:
-        minute = self._open.pop(key)
-        self._points -= minute.count
-        kind, start = key
-        rows: list[Row] = []
-        for number, device in enumerate(minute.devices.values()):
-            if number % _CHUNK == _CHUNK - 1:
+    async def _close(self, key: _Key) -> None:
+        """Write what was gathered; what fails goes on where it was."""
+        gathered = self._closing[key]
+        level, _, start = key
+        fresh: list[Mark] = []
+        try:
+            for points, numbers in gathered.parts(_CHUNK, _SUFFIXES[level], start):
+                refused = await self._write(points) if points else set[str]()
+                if level == "minute":
+                    self._into_hour(key, gathered, (points, numbers), refused, fresh)
                 await asyncio.sleep(0)
-            fields = fold(MINUTE_RULES[kind], device.points)
-            if fields:
-                rows.append(Row(minute_name(kind), device.tags, fields, start))
-        waiting: dict[_Key, dict[str, list[int]]] = {("minute", kind, start): {ALL: [minute.mark]}}
-        await self._write(rows, waiting)
+            if level == "hour" and gathered.left:
+                self._want(key, gathered.left, fresh)
+        except BaseException:
+            self._unsaved += fresh
+            raise
+        await self._done([gathered.mark], fresh)
+        del self._closing[key]
+        self._sizes[key[:2]] = len(gathered)
+
+    def _into_hour(
+        self,
+        key: _Key,
+        minute: Gathered,
+        made: tuple[Points, Floats],
+        refused: set[str],
+        fresh: list[Mark],
+    ) -> None:
+        """Gather minutes that are in the store."""
+        _, kind, start = key
+        begin = start // HOUR_MS * HOUR_MS
+        at: _Key = ("hour", kind, begin)
+        hour = self._open.get(at)
+        if hour is None:
+            if at in self._again or at in self._closing:
+                self._want(at, {ALL}, fresh)
+                return
+            hour = self._open[at] = self._gather(at, fresh)
+        points, numbers = made
+        hour.left.update(refused, minute.left)
+        if not points:
+            return
+        slots = np.array([one.number for one in points.series], np.int64)
+        times = np.full(len(slots), start, np.int64)
+        old = hour.add(minute.names, points.series, slots, times, numbers)
+        hour.left.update(one.device for one in old)
+        hour.left.update(
+            one.device
+            for one in points.series
+            if one.slot < 0 and not one.holds(begin, begin + HOUR_MS)
+        )
 
     async def _read_back(self, keys: Sequence[_Key]) -> None:
         waiting = {key: self._again.pop(key) for key in keys}
         level, kind, first = keys[0]
-        span = MINUTE_MS if level == "minute" else HOUR_MS
         names = {name for devices in waiting.values() for name in devices}
-        asked = (first, keys[-1][2] + span, () if ALL in names else names)
+        asked = (first, keys[-1][2] + _SPANS[level], () if ALL in names else names)
         try:
-            rows = await asyncio.to_thread(self._made, level, kind, asked)
+            async with aclosing(read_back(self._store, level, kind, asked)) as pieces:
+                async for rows in pieces:
+                    await self._write(rows)
         except BaseException:
             for key, devices in waiting.items():
                 self._put_back(key, devices)
             raise
-        await self._write(rows, waiting)
-
-    def _made(self, level: Level, kind: str, asked: tuple[int, int, Collection[str]]) -> list[Row]:
-        """Fold what the store holds; in a thread."""
+        hours: list[Mark] = []
         if level == "minute":
-            source, made, span, rules = kind, minute_name(kind), MINUTE_MS, MINUTE_RULES[kind]
-        else:
-            source, made, span, rules = (
-                minute_name(kind), hour_name(kind), HOUR_MS, HOUR_RULES[kind],
-            )  # fmt: skip
-        found: list[Row] = []
-        for _, rows in self._store.history(source, *asked):
-            found += _fold_stored(made, span, rules, rows)
-        return found
+            for (_, _, start), devices in waiting.items():
+                self._want_hour(("hour", kind, start // HOUR_MS * HOUR_MS), devices, hours)
+        await self._done(
+            [number for each in waiting.values() for ids in each.values() for number in ids], hours
+        )
 
-    async def _write(
-        self, rows: Sequence[Row], waiting: Mapping[_Key, dict[str, list[int]]]
-    ) -> None:
-        """Write rollups, take their marks away, and mark the hours of new minutes."""
-        try:
-            result = await self._store.write(rows) if rows else WriteResult()
-        except BaseException:
-            for key, devices in waiting.items():
-                self._put_back(key, devices)
-            raise
+    async def _write(self, rows: Sequence[Row]) -> set[str]:
+        """Write rollups; returns the devices of those that were refused."""
+        result = await self._store.write(rows)
         self.written += result.written
         self.refused += len(result.rejected)
         for row, reason in result.rejected[:1]:
             _log.error("rollup %s of %s refused: %s", row.measurement, row.time_ms, reason)
-        hours: list[Mark] = []
-        for (level, kind, start), devices in waiting.items():
-            for device in devices if level == "minute" else ():
-                self._want(("hour", kind, start // HOUR_MS * HOUR_MS), device, hours)
-        ids = [
-            number for devices in waiting.values() for each in devices.values() for number in each
-        ]
+        return {dict(row.tags).get("device", ALL) for row, _ in result.rejected}
+
+    async def _done(self, ids: Sequence[int], fresh: list[Mark]) -> None:
+        """Take marks away, and set others in their place."""
         try:
-            await self._marks.done(ids, self._through, hours)
+            await self._marks.done(ids, self._through, fresh)
         except sqlite3.Error as error:
-            self._unsaved += hours
+            self._unsaved += fresh
             raise StoreUnavailable(f"marks of rollups cannot be kept: {error}") from error
-
-
-def _device(tags: Tags) -> str:
-    return next((value for name, value in tags if name == "device"), ALL)
-
-
-def _fold_stored(
-    measurement: str, span: int, rules: Rules, rows: Iterable[StoredRow]
-) -> Iterator[Row]:
-    """A device's rollups of what is stored of it."""
-    spans: dict[int, list[StoredRow]] = {}
-    for row in rows:
-        spans.setdefault(row.time_ms // span * span, []).append(row)
-    for start, part in spans.items():
-        points: list[Point] = [(row.time_ms, row.fields) for row in part]
-        fields = fold(rules, points)
-        if fields:
-            tags = tuple(sorted(max(part, key=lambda row: row.time_ms).tags.items()))
-            yield Row(measurement, tags, fields, start)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from rackwatt.collector.site import SITE_HALL, Placement, Site
 from rackwatt.collector.store.base import Row
+from rackwatt.collector.store.series import tags_of
 from rackwatt.wire.codec import ReceivedReading
 from rackwatt.wire.readings import Kind
 
@@ -34,17 +35,6 @@ def rows_of(site: Site, kind: Kind, agent: str, readings: Iterable[ReceivedReadi
             fields["severity"] = reading.event.severity
             fields["text"] = reading.event.text
         if fields:
-            tags = _tags(site.id, place, reading.device, code)
+            tags = tags_of(site.id, place, reading.device, code)
             rows.append(Row(kind, tags, fields, reading.time_ms))
     return rows
-
-
-def _tags(site: str, place: Placement, device: str, code: str) -> tuple[tuple[str, str], ...]:
-    """Tags in order of name, as the database wants them."""
-    tags = [("device", device), ("hall", place.hall)]
-    if code:
-        tags.insert(0, ("code", code))
-    if place.rack:
-        tags += [("rack", place.rack), ("row", place.row)]
-    tags.append(("site", site))
-    return tuple(tags)

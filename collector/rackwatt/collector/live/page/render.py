@@ -17,6 +17,8 @@ from rackwatt.wire.clock import SYSTEM_CLOCK
 STATES: Final = ("live", "starting", "stale")
 FRAME_SOURCES: Final = ("pv", "wind", "hydro", "grid", "genset", "battery", "unknown")
 FRAME_SINKS: Final = ("it", "cooling", "losses", "other", "campus", "charge", "export", "unmetered")
+MAX_ROWS: Final = 500
+"""A table that is longer comes with the first frame: as HTML 2,500 racks are 4 MB, and a second."""
 ASSETS: Final = STATIC / "vendor" / ".stamp"
 """Written last by ``scripts/build-assets``: charts and fonts are there when this is."""
 
@@ -35,6 +37,16 @@ def complete(frame: Mapping[str, Any]) -> dict[str, Any]:
         "state": state if state in STATES else "starting",
         "site": site,
     }
+
+
+def _shortened(view: dict[str, Any], frame: Mapping[str, Any]) -> dict[str, Any]:
+    """``view`` without the rows of tables that are too long; scripts add them with the frame."""
+    short = dict(view)
+    if len(frame["racks"]) > MAX_ROWS:
+        short["halls"] = []
+    if len(frame["agents"]) > MAX_ROWS:
+        short["agents"] = []
+    return short
 
 
 class Renderer:
@@ -64,7 +76,7 @@ class Renderer:
         """Return the HTML of ``page`` (``operators`` or ``wall``) for one frame."""
         catalogue = self._catalogues[language]
         full = complete(frame)
-        model = {**full, "view": derive(full)}
+        model = {**full, "view": _shortened(derive(full), full)}
         now = full.get("time")
         zone = zone_of(full["site"].get("timezone"))
         locale = Locale(catalogue.messages, zone, now if isinstance(now, int) else None)

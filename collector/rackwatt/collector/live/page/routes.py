@@ -3,9 +3,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
@@ -17,8 +17,6 @@ from rackwatt.collector.live.page.catalogue import STATIC, choose_language
 from rackwatt.collector.live.page.live_page import PageSource, TooManyListenersError, serialise
 from rackwatt.collector.live.page.render import ASSETS, Renderer
 
-HEARTBEAT_SECONDS: Final = 10.0
-"""An idle stream says something this often, so that proxies and browsers keep it."""
 RETRY_MS: Final = 2000
 
 # Given here and not guessed: what the machine's own tables say differs, and browsers refuse
@@ -32,37 +30,16 @@ _MEDIA_TYPES: Final = {
 }
 
 
-async def event_stream(
-    frames: AsyncIterator[bytes], heartbeat_seconds: float = HEARTBEAT_SECONDS
-) -> AsyncIterator[bytes]:
-    """Wrap serialised frames as server-sent events.
-
-    Args:
-        frames: One item per frame; the stream ends with it.
-        heartbeat_seconds: A comment is sent after this long without a frame.
-    """
+async def event_stream(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Server-sent events from their beginning; ends with ``events``."""
     yield f"retry: {RETRY_MS}\n\n".encode()
-    following: asyncio.Future[bytes] | None = None
     try:
-        while True:
-            following = following or asyncio.ensure_future(anext(frames))
-            done, _ = await asyncio.wait({following}, timeout=heartbeat_seconds)
-            if not done:
-                yield b": waiting\n\n"
-                continue
-            try:
-                frame = following.result()
-            except StopAsyncIteration:
-                return
-            following = None
-            yield b"event: frame\ndata: " + frame + b"\n\n"
+        async for event in events:
+            yield event
     finally:
-        # Both, and now: a client that has gone must not keep its place among the listeners.
-        if following is not None:
-            following.cancel()
-            await asyncio.wait({following})
-        if isinstance(frames, AsyncGenerator):
-            await frames.aclose()
+        # Now: a client that has gone must not keep its place among the listeners.
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()
 
 
 class _Static(StaticFiles):
@@ -95,11 +72,13 @@ class Page:
     def __init__(self, source: PageSource, renderer: Renderer) -> None:
         self._source = source
         self._renderer = renderer
+        self._rendering = asyncio.Lock()
+        self._rendered: dict[tuple[str, str], tuple[Mapping[str, Any], str]] = {}
 
-    def _html(self, request: Request, page: str) -> Response:
+    async def _html(self, request: Request, page: str) -> Response:
         asked = request.query_params.get("lang")
         language = choose_language(asked, request.headers.get("accept-language", ""))
-        html = self._renderer.render(page, language, self._source.frame())
+        html = await self._render(page, language)
         headers = {
             "Cache-Control": "no-store",
             "Content-Language": language,
@@ -107,13 +86,23 @@ class Page:
         }
         return HTMLResponse(html, headers=headers)
 
+    async def _render(self, page: str, language: str) -> str:
+        """The HTML of the current frame: once for all who ask for it, and off the event loop."""
+        async with self._rendering:
+            frame = self._source.frame()
+            known, html = self._rendered.get((page, language), (None, ""))
+            if known is not frame:
+                html = await asyncio.to_thread(self._renderer.render, page, language, frame)
+                self._rendered[page, language] = frame, html
+            return html
+
     async def operators(self, request: Request) -> Response:
         """``/``: the operators' view."""
-        return self._html(request, "operators")
+        return await self._html(request, "operators")
 
     async def wall(self, request: Request) -> Response:
         """``/wall``: the public display."""
-        return self._html(request, "wall")
+        return await self._html(request, "wall")
 
     async def frame(self, _request: Request) -> Response:
         """``/api/frame``: the current frame as JSON."""
@@ -123,16 +112,19 @@ class Page:
         """``/api/history``: the last hour as JSON."""
         return _json(serialise(self._source.history()))
 
-    async def events(self, _request: Request) -> Response:
-        """``/events``: a frame each second as server-sent events."""
+    async def events(self, request: Request) -> Response:
+        """``/events``: a frame each second as server-sent events.
+
+        With ``?changes`` a frame first, and from then on what is new.
+        """
         try:
-            frames = self._source.subscribe()
+            events = self._source.subscribe(changes_only="changes" in request.query_params)
         except TooManyListenersError as error:
             headers = {"Retry-After": "5"}
             return Response(f"{error}\n", 503, headers=headers, media_type="text/plain")
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(
-            event_stream(frames), headers=headers, media_type="text/event-stream"
+            event_stream(events), headers=headers, media_type="text/event-stream"
         )
 
 

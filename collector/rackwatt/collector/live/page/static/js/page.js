@@ -82,7 +82,7 @@ async function main() {
   };
 
   loadHistory();
-  follow("events", { onFrame: show, onLost: () => setState("lost"), onReturn: loadHistory });
+  follow("events?changes", { onFrame: show, onLost: () => setState("lost"), onReturn: loadHistory });
 }
 
 main();

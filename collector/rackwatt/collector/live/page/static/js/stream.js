@@ -6,6 +6,26 @@ const HIDDEN_MS = 10000;
 const RETRY_MS = 3000;
 
 /**
+ * The frame that follows `last`, by what is new in it: rows of long tables by their number.
+ *
+ * @param {object} last frame
+ * @param {object} change as `changes.py` makes it
+ */
+export function merge(last, change) {
+  const { changed, ...frame } = change;
+  for (const [name, table] of Object.entries(changed)) {
+    const rows = [...last[name]];
+    const fields = Object.entries(table.set);
+    table.at.forEach((number, place) => {
+      const own = fields.map(([field, values]) => [field, values[place]]);
+      rows[number] = { ...rows[number], ...Object.fromEntries(own) };
+    });
+    frame[name] = rows;
+  }
+  return frame;
+}
+
+/**
  * Follows the server's frames.
  *
  * A page without a frame for five seconds says so (`onLost`), and goes on by itself. A hidden page
@@ -38,12 +58,16 @@ export function follow(address, { onFrame, onLost, onReturn }) {
     close();
     watch();
     source = new EventSource(address);
-    source.addEventListener("frame", (event) => {
+    let last = null;
+    const show = (frame) => {
       watch();
       if (broken) onReturn();
       broken = false;
-      onFrame(JSON.parse(event.data));
-    });
+      last = frame;
+      onFrame(frame);
+    };
+    source.addEventListener("frame", (event) => show(JSON.parse(event.data)));
+    source.addEventListener("changes", (event) => show(merge(last, JSON.parse(event.data))));
     source.addEventListener("error", () => {
       // After a refusal (a full house, a proxy's error page) a browser does not try again.
       if (source?.readyState !== EventSource.CLOSED) return;
