@@ -56,6 +56,24 @@ class ChainState:
     maintenance: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What devices say of the chains.
+
+    Attributes:
+        measured: Load by meter.
+        there: Whether a member of a redundancy group could do its work; None: its device is
+            silent.
+        running: Pumps that run, by cooling asset.
+        ride_through: Seconds, by rack.
+    """
+
+    measured: Mapping[str, Load]
+    there: Mapping[str, bool | None]
+    running: Mapping[str, float | None]
+    ride_through: Mapping[str, float | None]
+
+
 class LiveChains:
     """Looks at a site's chains through the newest readings.
 
@@ -69,21 +87,53 @@ class LiveChains:
         self._readings = readings
 
     def state(self, now_ms: int, maintenance: Collection[str] = ()) -> ChainState:
-        """The chains at `now_ms`.
+        """The chains at `now_ms`: `read` and `judge` in one.
 
         Args:
             now_ms: The instant.
             maintenance: Assets that are out of service on purpose.
         """
+        return self.judge(self.read(now_ms), maintenance)
+
+    def read(self, now_ms: int) -> Seen:
+        """What devices say of the chains; quick, so that others wait for it a short time."""
+        power, cooling = self._site.chains.power, self._site.chains.cooling
+        return Seen(
+            measured=dict(self._measured(power, now_ms)),
+            there={
+                asset.id: self._there(asset, now_ms)
+                for chain in (power, cooling)
+                for asset in chain.assets.values()
+                if asset.group
+            },
+            running={
+                asset.id: self._readings.value("coolant", asset.id, "pumps_running_number", now_ms)
+                for asset in cooling.assets.values()
+                if asset.pumps
+            },
+            ride_through=self._ride_through(now_ms),
+        )
+
+    def judge(self, seen: Seen, maintenance: Collection[str] = ()) -> ChainState:
+        """What follows from it; takes a second for thousands of edges.
+
+        Args:
+            seen: What was read.
+            maintenance: Assets that are out of service on purpose.
+        """
         chains = self._site.chains
         out = frozenset(maintenance)
-        groups = dict(self._groups((chains.power, chains.cooling), now_ms, out))
-        pumps = dict(self._pumps(chains.cooling, now_ms, out))
-        ride = self._ride_through(now_ms)
+        groups = dict(self._groups((chains.power, chains.cooling), seen, out))
+        pumps = {
+            asset.id: _pumps(asset, seen.running[asset.id], asset.id in out)
+            for asset in chains.cooling.assets.values()
+            if asset.pumps
+        }
         if not chains.power:
-            return ChainState(groups=groups, pumps=pumps, ride_through=ride, maintenance=out)
-        measured = dict(self._measured(chains.power, now_ms))
-        carried = loads(chains.power, measured)
+            return ChainState(
+                groups=groups, pumps=pumps, ride_through=seen.ride_through, maintenance=out
+            )
+        carried = loads(chains.power, seen.measured)
         now = states(chains.power, carried)
         after = failover(chains.power, carried)
         return ChainState(
@@ -92,7 +142,7 @@ class LiveChains:
             room=room(chains.power, now, after),
             groups=groups,
             pumps=pumps,
-            ride_through=ride,
+            ride_through=seen.ride_through,
             losses_watts=modelled_losses(chains.power, carried),
             maintenance=out,
         )
@@ -112,40 +162,26 @@ class LiveChains:
         return Load(value("power_watts"), currents)
 
     def _groups(
-        self, chains: Iterable[Chain], now_ms: int, out: frozenset[str]
+        self, chains: Iterable[Chain], seen: Seen, out: frozenset[str]
     ) -> Iterable[tuple[str, Redundancy]]:
         for chain in chains:
             members: dict[str, list[Asset]] = {}
             for asset in chain.assets.values():
                 if asset.group:
                     members.setdefault(asset.group, []).append(asset)
+            gone = out | chain.lost_with(*out) if out else out
             for name, assets in members.items():
                 needed = self._site.chains.needed.get(name, len(assets))
-                gone = out | chain.lost_with(*out) if out else out
-                there = [self._there(asset, now_ms, gone) for asset in assets]
+                there = [False if a.id in gone else seen.there[a.id] for a in assets]
                 yield name, Redundancy(needed, len(assets), _count(there))
 
-    def _there(self, asset: Asset, now_ms: int, gone: Collection[str]) -> bool | None:
-        """Whether an asset could do its work; one that no device speaks for does, unless out."""
-        if asset.id in gone:
-            return False
-        place = self._site.places.find(asset.id, now_ms)
-        if place is None:
+    def _there(self, asset: Asset, now_ms: int) -> bool | None:
+        """Whether an asset could do its work; one that no device speaks for does."""
+        if self._site.places.find(asset.id, now_ms) is None:
             return True
         flow = self._readings.value("coolant", asset.id, "flow_liters_per_second", now_ms)
         power = self._readings.value("power", asset.id, "power_watts", now_ms)
         return None if flow is None and power is None else True
-
-    def _pumps(
-        self, chain: Chain, now_ms: int, out: frozenset[str]
-    ) -> Iterable[tuple[str, Redundancy]]:
-        """Pumps of assets that report how many of them run."""
-        for asset in chain.assets.values():
-            if asset.pumps:
-                running = self._readings.value("coolant", asset.id, "pumps_running_number", now_ms)
-                count = None if running is None else round(running)
-                yield asset.id, Redundancy(asset.pumps_needed, asset.pumps,
-                                           0 if asset.id in out else count)  # fmt: skip
 
     def _ride_through(self, now_ms: int) -> dict[str, float | None]:
         found: dict[str, float | None] = {}
@@ -184,3 +220,8 @@ class LiveChains:
 
 def _count(there: Sequence[bool | None]) -> int | None:
     return None if None in there else sum(bool(one) for one in there)
+
+
+def _pumps(asset: Asset, running: float | None, out: bool) -> Redundancy:
+    count = None if running is None else round(running)
+    return Redundancy(asset.pumps_needed, asset.pumps, 0 if out else count)
