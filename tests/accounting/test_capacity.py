@@ -231,3 +231,40 @@ def test_ride_through_of_a_rack() -> None:
     assert ride_through(masses, 65, 45, 115_000) == pytest.approx(23.7, abs=0.05)
     assert ride_through(masses, 65, 70, 115_000) == 0.0
     assert ride_through(masses, 65, 45, 0.0) == inf
+
+
+def rows_metered_at_their_busways() -> tuple[Chain, dict[str, Load]]:
+    """Two racks on two busways; only the busways have meters and ratings."""
+    names = ["utility-a", "utility-b", "busway-a", "busway-b", "r0", "r1"]
+    edges = [
+        Edge(f"utility-{s}", f"busway-{s}", 100.0, volts=VOLTS, side=s.upper(), meter=s)
+        for s in "ab"
+    ]
+    edges += [Edge(f"busway-{s}", rack, volts=VOLTS) for s in "ab" for rack in ("r0", "r1")]
+    chain = Chain([Asset(name, "rack" if name[0] == "r" else "x") for name in names], edges)
+    return chain, {"a": power(40, 30, 30), "b": power(45, 30, 20)}
+
+
+def test_racks_without_meters_fail_over_by_what_feeds_them_all() -> None:
+    chain, measured = rows_metered_at_their_busways()
+    found = failover(chain, loads(chain, measured))
+    assert list(found["utility-a>busway-a"].after.load.amperes) == [85, 60, 50]
+    assert found["utility-a>busway-a"].at_risk is False
+    assert found["busway-a>r0"].at_risk is None
+
+
+def test_a_busway_that_feeds_others_too_says_nothing_of_these_racks() -> None:
+    chain, measured = rows_metered_at_their_busways()
+    more = Chain(
+        [*chain.assets.values(), Asset("r2", "rack")],
+        [*chain.edges, Edge("busway-b", "r2", volts=VOLTS)],
+    )
+    assert failover(more, loads(more, measured))["utility-a>busway-a"].at_risk is None
+
+
+def test_racks_that_share_the_room_of_their_busway_strand_it_once() -> None:
+    chain, measured = rows_metered_at_their_busways()
+    found = judged(chain, measured)
+    assert found.sellable_watts == pytest.approx(15 * VOLTS * sqrt(3), abs=1)
+    assert found.stranded_watts == pytest.approx(0, abs=1)
+    assert found.unknown == []

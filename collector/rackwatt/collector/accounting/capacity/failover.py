@@ -41,7 +41,8 @@ def failover(chain: Chain, loads: Mapping[str, Load]) -> dict[str, Failover]:
     """Every edge that would take something over, by id; edges of no side are not in it.
 
     What an asset with both sides takes from one side goes over to the edges of the other, in
-    equal parts, and from there up the chain.
+    equal parts, and from there up the chain. Where that is unknown, because racks have no meters of
+    their own, what feeds the same racks from the other side says it: its own load goes over.
 
     Args:
         chain: Power chain.
@@ -53,6 +54,8 @@ def failover(chain: Chain, loads: Mapping[str, Load]) -> dict[str, Failover]:
         if side in SIDES and not edge.standby:
             moved = _moved(chain, edge, side, loads, shifted)
             if moved is not None:
+                if not moved.known:
+                    moved = _counterpart(chain, edge, side, loads) or moved
                 shifted[edge.id] = moved
     found: dict[str, Failover] = {}
     for edge in chain.edges:
@@ -79,6 +82,28 @@ def _moved(
             if other.id in shifted and chain.side(other) == side
         ]
     return scaled(_total(parts), 1.0 / len(same)) if parts else None
+
+
+def _counterpart(chain: Chain, edge: Edge, side: str, loads: Mapping[str, Load]) -> Load | None:
+    """The load of what feeds all that is below an edge, and nothing else, from the other side."""
+    below = chain.downstream(edge.target) | {edge.target}
+    alone = len([one for one in chain.feeding(edge.target) if chain.side(one) == side]) == 1
+    seen = set(below)
+    tops: set[str] = set()
+    for name in below:
+        for other in chain.feeding(name):
+            if chain.side(other) in SIDES and chain.side(other) != side:
+                tops.add(other.source)
+    while alone and tops and all(chain.downstream(name) <= seen for name in tops):
+        feeds = [other for name in sorted(tops) for other in chain.feeding(name)]
+        if not feeds:
+            break
+        total = _total([seen_by(edge, other, loads[other.id]) for other in feeds])
+        if total.known:
+            return total
+        seen |= tops
+        tops = {other.source for other in feeds}
+    return None
 
 
 def seen_by(above: Edge, below: Edge, load: Load) -> Load:

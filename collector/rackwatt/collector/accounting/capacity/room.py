@@ -59,7 +59,9 @@ def room(chain: Chain, states: Mapping[str, EdgeState], failovers: Mapping[str, 
     if not bounded:
         return Room(None, None, each, limits, unknown)
     sellable = _flow(chain, free, bounded)
-    own = fsum(_own(chain, free, name) or 0.0 for name in bounded)
+    # Racks whose feeds have no rating of their own share the room of what is above: it counts once.
+    rooms = {_nearest(chain, free, name): _own(chain, free, name) or 0.0 for name in bounded}
+    own = fsum(rooms.values())
     return Room(sellable, max(own - sellable, 0.0), each, limits, unknown)
 
 
@@ -84,6 +86,19 @@ def _rated(chain: Chain, free: Mapping[str, float | None], edge: Edge) -> float 
         return free[edge.id]
     above = chain.feeding(edge.source)
     return _sum([_rated(chain, free, other) for other in above]) if above else inf
+
+
+def _nearest(chain: Chain, free: Mapping[str, float | None], name: str) -> frozenset[str]:
+    """The edges nearest to a consumer that have a rating."""
+    found: set[str] = set()
+    waiting = list(chain.feeding(name))
+    while waiting:
+        edge = waiting.pop()
+        if free[edge.id] == inf:
+            waiting += chain.feeding(edge.source)
+        else:
+            found.add(edge.id)
+    return frozenset(found)
 
 
 def _by_side(chain: Chain, name: str) -> list[list[Edge]]:
