@@ -12,17 +12,25 @@ from typing import Any, Final
 from rackwatt.collector.accounting.capacity.chain import Asset, Chain, Edge
 from rackwatt.collector.accounting.capacity.redundancy import Redundancy
 from rackwatt.collector.live.chain import ChainState
+from rackwatt.collector.live.chain_levels import levels_of, total
+from rackwatt.collector.live.chain_plan import LEAVES, Bank, ChainPlan, Plans
 from rackwatt.collector.site.topology import SiteChains
 
-LEAVES: Final = frozenset({"rack", "rack_pdu", "power_shelf"})
-"""Kinds that are summed up."""
+_MOST_RISKS: Final = 24
 
 
-def overview(chains: SiteChains, state: ChainState) -> dict[str, Any]:
-    """Both chains without their racks."""
+def overview(chains: SiteChains, state: ChainState, plans: Plans | None = None) -> dict[str, Any]:
+    """Both chains without their racks.
+
+    Args:
+        chains: Both.
+        state: What they carry.
+        plans: Halls and banks; None: made for this once, without halls.
+    """
+    plans = plans or Plans.of(chains, {})
     return {
-        "power": _chain(chains.power, state) if chains.power else None,
-        "cooling": _chain(chains.cooling, state) if chains.cooling else None,
+        "power": _chain(chains.power, state, plans.power) if chains.power else None,
+        "cooling": _chain(chains.cooling, state, plans.cooling) if chains.cooling else None,
         "groups": [_redundancy(name, one) for name, one in state.groups.items()],
         "pumps": [_redundancy(name, one) for name, one in state.pumps.items()],
         "capacity": _capacity(state),
@@ -63,15 +71,13 @@ def rack(chains: SiteChains, state: ChainState, name: str) -> dict[str, Any]:
 
 def _rack(chain: Chain, state: ChainState, name: str) -> dict[str, Any]:
     feeds = [state.edges[edge.id] for edge in chain.into(name) if edge.id in state.edges]
-    powers = [one.load.watts for one in feeds]
-    known = [power for power in powers if power is not None]
     near = [one.edge for one in feeds]
     near += [other for edge in near for other in chain.into(edge.source)]
     after = [state.failovers[edge.id] for edge in near if edge.rated and edge.id in state.failovers]
     ride = state.ride_through.get(name)
     return {
         "id": name,
-        "watts": sum(known) if known and len(known) == len(powers) else None,
+        "watts": total(one.load.watts for one in feeds),
         "sides": sorted({chain.side(one.edge) for one in feeds} - {""}),
         "at_risk": _any(one.at_risk for one in after),
         "room_watts": None if state.room is None else state.room.consumers.get(name),
@@ -80,9 +86,14 @@ def _rack(chain: Chain, state: ChainState, name: str) -> dict[str, Any]:
     }
 
 
-def _chain(chain: Chain, state: ChainState) -> dict[str, Any]:
+def _chain(chain: Chain, state: ChainState, plan: ChainPlan) -> dict[str, Any]:
     wanted = {name for name, asset in chain.assets.items() if asset.kind not in LEAVES}
     found = _part(chain, state, wanted)
+    for asset in found["assets"]:
+        asset["hall"] = plan.halls.get(asset["id"], "")
+    found["banks"] = [_bank(chain, state, bank) for bank in plan.banks]
+    found["risks"] = _risks(chain, state, plan)
+    found["levels"] = levels_of(chain, state)
     under: dict[str, Any] = {}
     for name in wanted:
         if any(edge.target not in wanted for edge in chain.out_of(name)):
@@ -145,6 +156,7 @@ def _edge(chain: Chain, state: ChainState, edge: Edge) -> dict[str, Any]:
     return found | {
         "rating_amperes": edge.amperes,
         "rating_watts": edge.watts,
+        "continuous_amperes": edge.continuous_amperes,
         "continuous_watts": edge.continuous_watts,
         "derating": edge.derating,
         "watts": now.load.watts,
@@ -160,14 +172,40 @@ def _edge(chain: Chain, state: ChainState, edge: Edge) -> dict[str, Any]:
     }
 
 
+def _bank(chain: Chain, state: ChainState, bank: Bank) -> dict[str, Any]:
+    found = _summed(chain, state, bank.racks)
+    return {"id": bank.id, "hall": bank.hall, "feeds": list(bank.feeds), **found}
+
+
+def _risks(chain: Chain, state: ChainState, plan: ChainPlan) -> list[dict[str, Any]]:
+    """Feeds that would carry most of what they may, were the other side gone; the worst first."""
+    edges = {edge.id: edge for edge in chain.edges}
+    rated = [
+        (one.after.ratio, name)
+        for name, one in state.failovers.items()
+        if name in edges and one.after.ratio is not None
+    ]
+    worst = sorted(rated, key=lambda pair: (-pair[0], pair[1]))[:_MOST_RISKS]
+    return [
+        _edge(chain, state, edges[name])
+        | {"kind": chain.assets[edges[name].target].kind,
+           "hall": plan.halls.get(edges[name].target, "")}
+        for _, name in worst
+    ]  # fmt: skip
+
+
 def _summary(chain: Chain, state: ChainState, name: str) -> dict[str, Any]:
     """The racks right below what feeds them."""
-    racks = _racks_below(chain, name)
+    return _summed(chain, state, _racks_below(chain, name))
+
+
+def _summed(chain: Chain, state: ChainState, racks: Sequence[str]) -> dict[str, Any]:
     rooms = [_rack(chain, state, rack) for rack in racks]
     rides = [one["ride_through_seconds"] for one in rooms]
     known = [seconds for seconds in rides if seconds is not None]
     return {
         "racks": len(racks),
+        "watts": total(one["watts"] for one in rooms),
         "at_risk": sum(one["at_risk"] is True for one in rooms),
         "unknown": sum(one["at_risk"] is None for one in rooms),
         "ride_through_seconds": min(known) if known else None,

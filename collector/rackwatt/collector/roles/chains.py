@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from rackwatt.collector.live.chain import ChainState, LiveChains, Readings
 from rackwatt.collector.live.chain_metrics import chain_families
+from rackwatt.collector.live.chain_plan import Plans
 from rackwatt.collector.live.chain_view import feed, overview, rack
 from rackwatt.collector.live.page.live_page import serialise
 from rackwatt.collector.site import Site
@@ -52,6 +53,8 @@ class Chains:
         self._turn = turn
         self._maintenance = maintenance
         power = site.chains.power
+        self._plans = Plans.of_site(site)
+        self._body: tuple[ChainState, bytes] | None = None
         self._sides = {edge.id: power.side(edge) for edge in power.edges}
         self.state = ChainState()
         self.time_ms: int | None = None
@@ -86,8 +89,17 @@ class Chains:
             Route("/api/chain/rack/{rack}", self._rack),
         ]
 
-    async def _overview(self, _: Request) -> Response:
-        return await self._answer(lambda: overview(self._site.chains, self.state))
+    async def _overview(self, request: Request) -> Response:
+        """Made once for each look, however many ask; one who has it already gets nothing."""
+        tag = f'"{self.time_ms}"'
+        headers = {"Cache-Control": "no-store", "ETag": tag}
+        if self.time_ms is not None and request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        state, time_ms = self.state, self.time_ms
+        if self._body is None or self._body[0] is not state:
+            made = await asyncio.to_thread(overview, self._site.chains, state, self._plans)
+            self._body = state, serialise({"time": time_ms, **made})
+        return Response(self._body[1], headers=headers, media_type="application/json")
 
     async def _feed(self, request: Request) -> Response:
         name = request.path_params["asset"]
