@@ -203,7 +203,10 @@ def make_agent(loaded: Loaded) -> Agent:
         max_bytes=settings.max_bytes,
         clock=SYSTEM_CLOCK,
     )
-    return Agent(loaded.config, loaded.create_source(), outbox, loaded.context.errors)
+    safety = loaded.create_safety()
+    return Agent(
+        loaded.config, loaded.create_source(), outbox, loaded.context.errors, safety=safety
+    )
 
 
 async def _run(loaded: Sequence[Loaded]) -> int:
