@@ -91,7 +91,7 @@ class Webhook:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802 - the base class names it
+            def do_POST(self) -> None:
                 at = time.monotonic()
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 self.send_response(200)
