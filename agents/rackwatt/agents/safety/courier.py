@@ -52,7 +52,8 @@ class Tally:
     up: bool = False
 
 
-def _time(time_ms: int) -> str:
+def timestamp(time_ms: int) -> str:
+    """RFC 3339, to the millisecond, of ms since 1970 UTC."""
     bounded = min(max(time_ms, 0), 253_000_000_000_000)
     at = datetime.fromtimestamp(bounded / 1000, UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -74,8 +75,8 @@ def alert_of(alarm: Alarm, identity: Identity, start_ms: int, end_ms: int) -> di
             "summary": f"{alarm.device}: {alarm.text}",
             "description": "Seen by the agent itself. Interlocks act; this informs.",
         },
-        "startsAt": _time(start_ms),
-        "endsAt": _time(end_ms),
+        "startsAt": timestamp(start_ms),
+        "endsAt": timestamp(end_ms),
     }
 
 
@@ -92,8 +93,8 @@ def heartbeat(identity: Identity, start_ms: int, end_ms: int) -> dict[str, Any]:
             "summary": f"{identity.agent}: the safety rules are being watched",
             "description": "When this ends, nobody watches: look after the agent at once.",
         },
-        "startsAt": _time(start_ms),
-        "endsAt": _time(end_ms),
+        "startsAt": timestamp(start_ms),
+        "endsAt": timestamp(end_ms),
     }
 
 
