@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,9 @@ class Stack:
     def on(self, server: Alertmanager) -> set[str]:
         return {alert["labels"]["alertname"] for alert in server.alerts()}
 
+    def has(self, server: Alertmanager, names: set[str]) -> bool:
+        return names <= self.on(server)
+
     def events(self) -> set[str]:
         """Codes of the events in the outbox."""
         with contextlib.closing(sqlite3.connect(self.outbox)) as db:
@@ -151,7 +155,7 @@ def test_a_leak_reaches_the_webhook_with_the_broker_up(stack: Stack) -> None:
 
 def test_all_alertmanagers_are_told(stack: Stack) -> None:
     for server in stack.alertmanagers:
-        wait_for("alert in each", lambda server=server: "SafetyLeak" in stack.on(server), 10)
+        wait_for("alert in each", partial(stack.has, server, {"SafetyLeak"}), 10)
 
 
 def test_the_same_goes_as_an_event(stack: Stack) -> None:
@@ -203,7 +207,7 @@ def test_a_silent_device_and_a_killed_agent_end_nothing(stack: Stack) -> None:
         assert not stack.on(server)
     stack.start_agent()
     for server in stack.alertmanagers:
-        wait_for("what was on", lambda server=server: held <= stack.on(server), 30)
+        wait_for("what was on", partial(stack.has, server, held), 30)
     since = time.monotonic()
     ended = [n for n in stack.webhook.notices if n.status == "resolved" and n.at > killed]
     assert {n.name for n in ended} == {"SafetyPathAlive"}, ended
