@@ -29,8 +29,8 @@ def overview(chains: SiteChains, state: ChainState, plans: Plans | None = None) 
     """
     plans = plans or Plans.of(chains, {})
     return {
-        "power": _chain(chains.power, state, plans.power) if chains.power else None,
-        "cooling": _chain(chains.cooling, state, plans.cooling) if chains.cooling else None,
+        "power": _chain(chains, chains.power, state, plans.power) if chains.power else None,
+        "cooling": _chain(chains, chains.cooling, state, plans.cooling) if chains.cooling else None,
         "groups": [_redundancy(name, one) for name, one in state.groups.items()],
         "pumps": [_redundancy(name, one) for name, one in state.pumps.items()],
         "capacity": _capacity(state),
@@ -39,8 +39,16 @@ def overview(chains: SiteChains, state: ChainState, plans: Plans | None = None) 
     }
 
 
-def feed(chain: Chain, state: ChainState, asset: str) -> list[dict[str, Any]]:
+def feed(
+    chain: Chain, state: ChainState, asset: str, power: Chain | None = None
+) -> list[dict[str, Any]]:
     """The racks below an asset, with what limits each one.
+
+    Args:
+        chain: The asset's.
+        state: What the chains carry.
+        asset: Which one.
+        power: The chain that feeds the racks, where `chain` cools them.
 
     Raises:
         KeyError: there is no such asset.
@@ -48,7 +56,9 @@ def feed(chain: Chain, state: ChainState, asset: str) -> list[dict[str, Any]]:
     chain.assets[asset]
     below = chain.downstream(asset)
     names = [name for name in chain.order if name in below and chain.assets[name].kind == "rack"]
-    return [_rack(chain, state, name) for name in names]
+    fed_by = power or chain
+    risks = risks_above(fed_by, state)
+    return [_rack(fed_by, state, name, risks) for name in names]
 
 
 def rack(chains: SiteChains, state: ChainState, name: str) -> dict[str, Any]:
@@ -65,39 +75,62 @@ def rack(chains: SiteChains, state: ChainState, name: str) -> dict[str, Any]:
             wanted = chain.upstream(name) | {name}
             found[key] = _part(chain, state, wanted)
     if name in chains.power.assets:
-        found |= _rack(chains.power, state, name)
+        found |= _rack(chains.power, state, name, risks_above(chains.power, state))
     return found
 
 
-def _rack(chain: Chain, state: ChainState, name: str) -> dict[str, Any]:
-    feeds = [state.edges[edge.id] for edge in chain.into(name) if edge.id in state.edges]
-    near = [one.edge for one in feeds]
-    near += [other for edge in near for other in chain.into(edge.source)]
-    after = [state.failovers[edge.id] for edge in near if edge.rated and edge.id in state.failovers]
+def risks_above(chain: Chain, state: ChainState) -> dict[str, bool | None]:
+    """Whether anything on an asset's ways would carry too much with the other side down.
+
+    None: unknown of some of it, or nothing on it has another side.
+    """
+    found: dict[str, bool | None] = {}
+    told: set[str] = set()
+    for name in chain.order:
+        into = chain.feeding(name)
+        own = [
+            one.at_risk
+            for edge in into
+            if edge.rated and (one := state.failovers.get(edge.id)) is not None
+        ]
+        above = [found[edge.source] for edge in into if edge.source in told]
+        if own or above:
+            told.add(name)
+        found[name] = _any([*own, *above])
+    return found
+
+
+def _rack(
+    chain: Chain, state: ChainState, name: str, risks: Mapping[str, bool | None]
+) -> dict[str, Any]:
+    into = chain.into(name) if name in chain.assets else ()
+    feeds = [state.edges[edge.id] for edge in into if edge.id in state.edges]
     ride = state.ride_through.get(name)
     return {
         "id": name,
         "watts": total(one.load.watts for one in feeds),
         "sides": sorted({chain.side(one.edge) for one in feeds} - {""}),
-        "at_risk": _any(one.at_risk for one in after),
+        "at_risk": risks.get(name),
         "room_watts": None if state.room is None else state.room.consumers.get(name),
         "limit": "" if state.room is None else state.room.limits.get(name, ""),
         "ride_through_seconds": ride if ride is None or isfinite(ride) else None,
     }
 
 
-def _chain(chain: Chain, state: ChainState, plan: ChainPlan) -> dict[str, Any]:
+def _chain(chains: SiteChains, chain: Chain, state: ChainState, plan: ChainPlan) -> dict[str, Any]:
     wanted = {name for name, asset in chain.assets.items() if asset.kind not in LEAVES}
     found = _part(chain, state, wanted)
     for asset in found["assets"]:
         asset["hall"] = plan.halls.get(asset["id"], "")
-    found["banks"] = [_bank(chain, state, bank) for bank in plan.banks]
+    power = chains.power or chain
+    above = risks_above(power, state)
+    found["banks"] = [_bank(power, state, bank, above) for bank in plan.banks]
     found["risks"] = _risks(chain, state, plan)
     found["levels"] = levels_of(chain, state)
     under: dict[str, Any] = {}
     for name in wanted:
         if any(edge.target not in wanted for edge in chain.out_of(name)):
-            under[name] = _summary(chain, state, name)
+            under[name] = _summed(power, state, _racks_below(chain, name), above)
     found["under"] = under
     return found
 
@@ -172,8 +205,10 @@ def _edge(chain: Chain, state: ChainState, edge: Edge) -> dict[str, Any]:
     }
 
 
-def _bank(chain: Chain, state: ChainState, bank: Bank) -> dict[str, Any]:
-    found = _summed(chain, state, bank.racks)
+def _bank(
+    chain: Chain, state: ChainState, bank: Bank, risks: Mapping[str, bool | None]
+) -> dict[str, Any]:
+    found = _summed(chain, state, bank.racks, risks)
     return {"id": bank.id, "hall": bank.hall, "feeds": list(bank.feeds), **found}
 
 
@@ -194,13 +229,11 @@ def _risks(chain: Chain, state: ChainState, plan: ChainPlan) -> list[dict[str, A
     ]  # fmt: skip
 
 
-def _summary(chain: Chain, state: ChainState, name: str) -> dict[str, Any]:
-    """The racks right below what feeds them."""
-    return _summed(chain, state, _racks_below(chain, name))
-
-
-def _summed(chain: Chain, state: ChainState, racks: Sequence[str]) -> dict[str, Any]:
-    rooms = [_rack(chain, state, rack) for rack in racks]
+def _summed(
+    chain: Chain, state: ChainState, racks: Sequence[str], risks: Mapping[str, bool | None]
+) -> dict[str, Any]:
+    """Racks together; `chain` is the power chain, if there is one."""
+    rooms = [_rack(chain, state, rack, risks) for rack in racks]
     rides = [one["ride_through_seconds"] for one in rooms]
     known = [seconds for seconds in rides if seconds is not None]
     return {

@@ -105,7 +105,7 @@ class Chains:
         name = request.path_params["asset"]
         chains = self._site.chains
         chain = chains.power if name in chains.power.assets else chains.cooling
-        return await self._answer(lambda: {"racks": feed(chain, self.state, name)})
+        return await self._answer(lambda: {"racks": feed(chain, self.state, name, chains.power)})
 
     async def _rack(self, request: Request) -> Response:
         name = request.path_params["rack"]
