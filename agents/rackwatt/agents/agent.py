@@ -13,6 +13,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from rackwatt.agents.aside import Aside
 from rackwatt.agents.safety.watch import Safety
 from rackwatt.agents.settings import Config
 from rackwatt.agents.source import ErrorCounter, Source, StartError
@@ -39,6 +40,7 @@ _IN_FLIGHT: Final = 32
 _LIVE_MESSAGES: Final = 1000
 _STEP_SECONDS: Final = 1.0
 """A wall clock that moved so much against the steady one was set."""
+_PATIENCE_SECONDS: Final = 0.5
 _REQUEST_BYTES: Final = 100_000
 """Of a replay request: twice what one of 1000 ranges can take."""
 
@@ -95,6 +97,8 @@ class Agent:
         self._leaving = False
         self.outbox = outbox
         self.safety = safety
+        # Where something must not wait, a disk that hangs lets the window grow, and no more.
+        self._keeper = Aside(self._keep, None if safety is None else _PATIENCE_SECONDS)
         self.errors = errors
         self.counts = Counts()
         self.session = Session(
@@ -138,7 +142,7 @@ class Agent:
                     if warn is not None:
                         warn.cancel()
                     beat.cancel()  # nothing may say "online" after our goodbye
-                    await self._keep()
+                    await self._keeper.finish()
                     await self._say_goodbye()
                     session.cancel()
         finally:
@@ -170,7 +174,7 @@ class Agent:
             index = -(-tick.due_ms // send_ms)
             if window_index is not None and index != window_index:
                 # The turn at the window's end was missed: what it has goes with its own time.
-                await self._keep()
+                await self._keeper.go()
             window_index = index
             self._last_round_ms = self._clock.now_ms()
             self._look_at_clock()
@@ -180,7 +184,7 @@ class Agent:
                 self._window.add(self.safety.take(samples))
             self.counts.rounds += 1
             if tick.due_ms % send_ms == 0:
-                await self._keep()
+                await self._keeper.go()
                 window_index = None
 
     def _look_at_clock(self) -> None:
