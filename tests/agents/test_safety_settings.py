@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rackwatt.agents.safety.limits import RULES
+from rackwatt.agents.safety.rules import MEANINGS
 from rackwatt.agents.settings import load_config
 from rackwatt.wire.config import ConfigErrors
 
@@ -115,3 +116,13 @@ def test_limits_that_are_wrong_only_together_are_named(tmp_path: Path) -> None:
     text = text.replace("pressure_fall_ratio: 0.3", "pressure_fall_ratio: 0.12")
     with pytest.raises(ConfigErrors, match=r"safety\.loops\[0\]\.limits: with safety\.limits"):
         load_config(write(tmp_path, text))
+
+
+def test_the_pages_example_is_right_and_the_page_names_every_rule(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "safety.md").read_text(encoding="utf-8")
+    example = page.split("```yaml\n")[1].split("```")[0]
+    loaded = load_config(write(tmp_path, example))
+    assert loaded.config.safety is not None
+    loaded.create_source()
+    for rule, meaning in MEANINGS.items():
+        assert f"| `{rule}`, `{meaning.name}` |" in page, rule

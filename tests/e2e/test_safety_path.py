@@ -23,8 +23,8 @@ from e2e.whole import wait_for
 
 from rackwatt.twin import Kit, build, clear, inject, load_spec
 from rackwatt.twin.control import control_file
-from servers.alertmanager import Alertmanager, Notice, Webhook
-from servers.fixtures import Mosquitto
+from servers.alertmanager import SHIPPED, Alertmanager, Notice, Webhook
+from servers.fixtures import Mosquitto, require
 
 pytestmark = pytest.mark.e2e
 
@@ -135,6 +135,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             yield made
         finally:
             made.close()
+
+
+def test_the_shipped_configuration_is_right() -> None:
+    check = subprocess.run(
+        [require("amtool"), "check-config", str(SHIPPED)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert check.returncode == 0, check.stderr
 
 
 def test_the_path_says_that_it_lives(stack: Stack) -> None:
