@@ -64,7 +64,7 @@ class Page {
     this.rack = "";
     const choose = (id) => this.choose(id, true);
     this.power = new Diagram(at("power-diagram"), texts, choose);
-    this.cooling = new Diagram(at("cooling-diagram"), texts, choose);
+    this.cooling = new Diagram(at("cooling-diagram"), texts, choose, { cools: true });
     at("key").append(...panels.key(texts));
   }
 
@@ -120,14 +120,18 @@ class Page {
     const byId = new Map(groups.map((group) => [group.id, group]));
     if (power) this.power.show(partOf(power, this.hall), this.chosen, byId);
     if (cooling) this.cooling.show(partOf(cooling, this.hall), this.chosen, byId);
-    // What has lost its spare comes first, and what is here before what is elsewhere.
-    const here = (group) => (this.hall && group.id.startsWith(this.hall) ? 0 : 1);
-    const spare = (group) => (group.available === null ? -1 : Math.min(group.available - group.needed, 1));
-    groups.sort((a, b) => spare(a) - spare(b) || here(a) - here(b));
-    this.tell("groups", [panels.groupTable(texts, groups)]);
+    this.tell("groups", panels.groupTable(texts, groups, this.groupsHere()));
     if (!power) return;
     this.tell("risk-table", [panels.riskTable(texts, power.risks, (id) => this.choose(id, true))]);
     this.tell("level-table", [panels.levelTable(texts, power.levels)]);
+  }
+
+  /** Groups of the hall that is shown, and assets with pumps of their own; null: all. */
+  groupsHere() {
+    if (!this.hall) return null;
+    const chains = [this.data.power, this.data.cooling].filter(Boolean);
+    const assets = chains.flatMap((chain) => chain.assets).filter((asset) => !asset.hall || asset.hall === this.hall);
+    return new Set(assets.flatMap((asset) => [asset.group, asset.id]));
   }
 
   tell(id, children) {

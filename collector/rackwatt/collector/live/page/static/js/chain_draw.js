@@ -10,7 +10,8 @@ const PAD = 8;
 
 /** A diagram in an element; `onPick(id)` when an asset or a bank is chosen. */
 export class Diagram {
-  constructor(element, texts, onPick) {
+  constructor(element, texts, onPick, { cools = false } = {}) {
+    this.cools = cools;
     this.element = element;
     this.texts = texts;
     this.onPick = onPick;
@@ -77,7 +78,7 @@ export class Diagram {
       into.set(edge.target, [...(into.get(edge.target) ?? []), edge]);
       out.set(edge.source, [...(out.get(edge.source) ?? []), edge]);
       const line = this.lines.get(edge.id);
-      if (line) wire(line, edge);
+      if (line) wire(line, edge, this.cools);
     }
     for (const asset of chain.assets) {
       const box = this.boxes.get(asset.id);
@@ -90,15 +91,15 @@ export class Diagram {
     const { texts } = this;
     const feed = worst(feeds);
     const watts = feed ? feed.watts : sum(given.map((edge) => edge.watts));
-    const power = feed?.ratio === undefined && !given.some((edge) => "watts" in edge);
+    const { cools } = this;
     const standing = given.length > 0 && given.every((edge) => edge.standby);
     set(box.name, clip(asset.id, box.letters));
     set(box.side, box.roomy ? asset.side : "");
-    const group = power ? (this.groups.get(asset.id) ?? this.groups.get(asset.group)) : null;
+    const group = cools ? (this.groups.get(asset.id) ?? this.groups.get(asset.group)) : null;
     const spare = group && (texts.messages[`redundancy.${group.state}`] ?? group.state);
-    const value = power ? spare : (texts.power(watts ?? null) ?? texts.t("chain.unknown"));
+    const value = cools ? spare : (texts.power(watts ?? null) ?? texts.t("chain.unknown"));
     set(box.value, standing || (!box.roomy && feed?.rated) ? "" : (value ?? ""));
-    set(box.share, feed && feed.ratio !== undefined ? (texts.percent(feed.ratio) ?? "") : "");
+    set(box.share, texts.percent(feed?.ratio ?? null) ?? "");
     const state = asset.maintenance ? "chain.maintenance" : standing ? "chain.standby" : "";
     const risky = feeds.some((edge) => edge.at_risk === true);
     const after = feed?.failover_ratio ?? null;
@@ -108,22 +109,22 @@ export class Diagram {
     set(box.kind, mark || kind);
     flag(box.kind, "data-mark", Boolean(mark));
     set(box.after, after === null || !feed?.rated ? "" : `→ ${texts.percent(after)}`);
-    gauge(box, feed, power);
+    gauge(box, feed, cools);
     const flags = { "data-risk": risky, "data-out": asset.maintenance, "data-standby": standing };
     for (const [name, on] of Object.entries(flags)) flag(box.group, name, on);
     flag(box.group, "data-chosen", this.selected === asset.id);
     box.group.setAttribute("data-heat", feed ? heat(feed.ratio) : "low");
-    box.group.setAttribute("aria-label", this.spoken(asset, feed, watts, risky, phase, state, power, spare));
+    box.group.setAttribute("aria-label", this.spoken(asset, feed, watts, risky, phase, state, spare));
   }
 
-  spoken(asset, feed, watts, risky, phase, state, power, spare) {
+  spoken(asset, feed, watts, risky, phase, state, spare) {
     const { texts } = this;
     const said = [asset.id, texts.kind(asset.kind)];
     if (spare) said.push(spare);
     if (asset.side) said.push(texts.message("chain.side", { side: asset.side }));
     if (state) said.push(texts.t(state));
-    if (!power && state !== "chain.standby") said.push(texts.power(watts ?? null) ?? texts.t("chain.unknown"));
-    if (feed && feed.ratio !== undefined && feed.ratio !== null) {
+    if (!this.cools && state !== "chain.standby") said.push(texts.power(watts ?? null) ?? texts.t("chain.unknown"));
+    if ((feed?.ratio ?? null) !== null) {
       said.push(texts.message("chain.of_rating", { share: texts.percent(feed.ratio) }));
     }
     if (feed?.failover_ratio) said.push(`${texts.t("chain.without")} ${texts.percent(feed.failover_ratio)}`);
@@ -138,14 +139,15 @@ export class Diagram {
     const ride = texts.duration(bank.ride_through_seconds);
     const lines = [racks];
     if (bank.watts !== null) lines.push(ltr(texts.power(bank.watts)));
-    if (bank.at_risk) lines.push(texts.message("chain.racks_at_risk", { count: ltr(texts.count(bank.at_risk)) }));
-    else if (bank.unknown) lines.push(texts.message("chain.racks_unknown", { count: ltr(texts.count(bank.unknown)) }));
+    const risky = bank.at_risk > 0 && !this.cools;
+    if (risky) lines.push(texts.message("chain.racks_at_risk", { count: ltr(texts.count(bank.at_risk)) }));
+    else if (bank.unknown && !this.cools) lines.push(texts.message("chain.racks_unknown", { count: ltr(texts.count(bank.unknown)) }));
     else if (ride) lines.push(`${box.wide ? `${texts.t("chain.ride_short")} ` : ""}${ltr(ride)}`);
     set(box.name, clip(bank.id, box.letters));
     box.lines.forEach((line, i) => set(line, clip(lines[i] ?? "", box.letters + 6)));
-    flag(box.group, "data-risk", bank.at_risk > 0);
+    flag(box.group, "data-risk", risky);
     flag(box.group, "data-chosen", this.selected === `bank:${bank.id}`);
-    box.group.setAttribute("aria-label", [bank.id, ...lines].join(", "));
+    box.group.setAttribute("aria-label", [bank.id, ...lines].join(", ").replace(/[\u2066\u2069]/g, ""));
   }
 }
 
@@ -169,10 +171,9 @@ function sum(values) {
   return known.length ? known.reduce((total, value) => total + value, 0) : null;
 }
 
-function wire(line, edge) {
-  const known = edge.watts !== undefined;
+function wire(line, edge, cools) {
   const ratio = edge.ratio ?? null;
-  const kind = edge.standby ? "standby" : known && ratio === null && edge.watts === null ? "unknown" : "used";
+  const kind = edge.standby ? "standby" : !cools && ratio === null && (edge.watts ?? null) === null ? "unknown" : "used";
   line.setAttribute("data-kind", kind);
   const risky = edge.at_risk === true || ratio > 1;
   if (risky && !line.hasAttribute("data-risk")) line.parentNode.append(line);
@@ -187,7 +188,7 @@ function gauge(box, feed, none) {
   if (!rated) return;
   const at = (ratio) => (Math.min(ratio, FULL) / FULL) * box.room;
   box.bar.setAttribute("width", at(feed.ratio ?? 0).toFixed(1));
-  flag(box.track, "data-unknown", feed.ratio === null);
+  flag(box.track, "data-unknown", (feed.ratio ?? null) === null);
   const after = feed.failover_ratio;
   flag(box.notch, "data-none", after === null || after === undefined);
   if (after !== null && after !== undefined) {
@@ -217,22 +218,22 @@ function assetBox({ x, y, w, h, asset }, small) {
     notch: svg("polygon", { class: "notch" }),
   };
   const frame = svg("rect", { class: "frame", x, y, width: w, height: h, rx: 8 });
-  const attributes = { class: "box", role: "button", tabindex: 0, "data-side": asset.side };
+  const attributes = { class: roomy ? "box" : "box narrow", role: "button", tabindex: 0, "data-side": asset.side };
   const group = svg("g", attributes, frame, ...Object.values(parts), svg("title", {}, asset.id));
-  const letters = Math.floor((w - 2 * PAD - (asset.side && roomy ? 12 : 0)) / (small ? 6.4 : 6.9));
+  const letters = Math.floor((w - 2 * PAD - (asset.side && roomy ? 12 : 0)) / (roomy ? 7.1 : 6.3));
   return { ...parts, group, room, left, top, letters, wide, roomy };
 }
 
 function bankBox({ x, y, w, h }, small) {
   const middle = x + w / 2;
-  const first = y + h / 2 - (small ? 14 : 18);
+  const first = y + h / 2 - (small ? 16 : 20);
   const text = (cls, dy) => svg("text", { class: cls, x: middle, y: first + dy, "text-anchor": "middle" });
-  const step = small ? 13 : 16;
+  const step = small ? 13 : 15;
   const name = text("box-name", 0);
   const lines = [1, 2, 3].map((i) => text("box-line", i * step));
   const frame = svg("rect", { class: "frame", x, y, width: w, height: h, rx: 8 });
   const group = svg("g", { class: "box bank", role: "button", tabindex: 0 }, frame, name, ...lines);
-  return { group, name, lines, letters: Math.floor((w - 8) / (small ? 6.2 : 6.9)), wide: w >= 150 };
+  return { group, name, lines, letters: Math.floor((w - 8) / (small ? 6.6 : 7.1)), wide: w >= 150 };
 }
 
 /** A figure within a sentence: left to right, whatever stands beside it. */

@@ -24,7 +24,8 @@ export function layOut(chain, width) {
   for (const band of bands(chain.assets.filter((asset) => !last(asset)), edges)) {
     y = placeBand(band, boxes, { y, width, size }) + BAND;
   }
-  const bottom = placeBanks(chain.banks, drawn, boxes, { y: y - 6, width, size, small });
+  const byName = (a, b) => a.id.localeCompare(b.id, "en", { numeric: true });
+  const bottom = placeBanks([...chain.banks].sort(byName), drawn, boxes, { y: y - 6, width, size, small });
   return { height: bottom + 6, boxes, lines: linesOf(edges, chain.banks, boxes, width), small };
 }
 

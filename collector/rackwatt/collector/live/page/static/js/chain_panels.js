@@ -99,9 +99,15 @@ function redundancyState(texts, state) {
   return texts.messages[`redundancy.${state}`] ?? state;
 }
 
-export function groupTable(texts, groups) {
+/** Redundancy groups: those that have no spare first, then those of `here`; the rest is counted. */
+export function groupTable(texts, groups, here) {
+  const spare = (group) => (group.available === null ? -1 : Math.min(group.available - group.needed, 1));
+  const shown = groups.filter((group) => spare(group) < 1 || !here || here.has(group.id));
+  shown.sort((a, b) => spare(a) - spare(b));
+  const more = groups.length - shown.length;
+  const note = more ? el("p", { class: "note" }, ...texts.parts("chain.groups_more", { count: num(texts.count(more)) })) : null;
   const heads = ["chain.group", "chain.state", "chain.available", "chain.needed"];
-  const rows = groups.map((group) => {
+  const rows = shown.map((group) => {
     const bad = group.available === null || group.available <= group.needed;
     const state = redundancyState(texts, group.state);
     return row(
@@ -111,7 +117,7 @@ export function groupTable(texts, groups) {
       num(texts.count(group.needed)),
     );
   });
-  return table(heads.map((key) => texts.t(key)), rows);
+  return [table(heads.map((key) => texts.t(key)), rows), note].filter(Boolean);
 }
 
 export function key(texts) {
@@ -143,7 +149,7 @@ function phases(texts, edge) {
     );
   });
   const heads = ["chain.phase", "chain.now", "chain.failover", "chain.rating"];
-  return table(heads.map((title) => texts.t(title)), rows);
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": texts.t("chain.phase") }, table(heads.map((title) => texts.t(title)), rows));
 }
 
 function facts(...pairs) {
@@ -195,13 +201,28 @@ export function feedDetail(texts, { title, kind, side, common, maintenance, edge
   return parts.filter(Boolean);
 }
 
-function way(texts, title, part, side) {
+/** The edges of one side that lead to a rack, and those above, where the sides are one. */
+function leading(part, rack, side) {
+  const found = new Set();
+  const waiting = [rack];
+  while (waiting.length) {
+    const target = waiting.pop();
+    for (const edge of part.edges) {
+      if (edge.target !== target || found.has(edge) || (side && edge.side && edge.side !== side)) continue;
+      found.add(edge);
+      waiting.push(edge.source);
+    }
+  }
+  return [...found];
+}
+
+function way(texts, title, part, rack, side) {
   const levels = new Map(part.assets.map((asset) => [asset.id, asset]));
-  const edges = part.edges.filter((edge) => !side || edge.side === side);
+  const edges = leading(part, rack, side);
   edges.sort((a, b) => levels.get(a.target).level - levels.get(b.target).level);
   if (!edges.length) return null;
   const steps = edges.map((edge) => {
-    const told = edge.watts === undefined ? [] : edge.continuous_watts === null ? [num(texts.power(edge.watts))] : share(texts, edge.ratio);
+    const told = edge.watts === undefined || edge.standby ? [] : edge.continuous_watts === null ? [num(texts.power(edge.watts))] : share(texts, edge.ratio);
     const marks = [
       edge.standby ? el("span", { class: "aside" }, texts.t("chain.standby")) : null,
       levels.get(edge.source).maintenance ? el("strong", { class: "risk" }, texts.t("chain.maintenance")) : null,
@@ -217,9 +238,9 @@ export function rackDetail(texts, rack, back, onBack) {
   const button = back ? pick(texts, back, el("span", {}, ...texts.parts("chain.back", { feed: name(back.replace("bank:", "")) })), onBack, { class: "pick back" }) : null;
   const sides = (rack.sides ?? []).length ? rack.sides : [""];
   const ways = rack.power
-    ? sides.map((side) => way(texts, side ? texts.message("chain.side", { side }) : texts.t("chain.feed"), rack.power, side))
+    ? sides.map((side) => way(texts, side ? texts.message("chain.side", { side }) : texts.t("chain.feed"), rack.power, rack.id, side))
     : [];
-  if (rack.cooling) ways.push(way(texts, texts.t("chain.way_cooling"), rack.cooling, ""));
+  if (rack.cooling) ways.push(way(texts, texts.t("chain.way_cooling"), rack.cooling, rack.id, ""));
   return [
     button,
     el("h3", { class: "detail-title", tabindex: "-1" }, name(rack.id)),
