@@ -249,6 +249,7 @@ class TestTelling:
             async with Running(safety.run()):
                 await until(lambda: "SafetyPumpsBelowNeed" in two.names(0))
                 assert two.names(0)["SafetyPumpsBelowNeed"]["endsAt"] == alert["endsAt"]
+                await until(lambda: not safety._book.ended)
         kept = json.loads((tmp_path / "cdus.safety.json").read_text(encoding="utf-8"))
         assert kept["ended"] == []
 
