@@ -9,6 +9,7 @@ import pytest
 
 from rackwatt.collector.live.chain import ChainState, LiveChains
 from rackwatt.collector.live.chain_metrics import chain_families
+from rackwatt.collector.live.chain_plan import Plans
 from rackwatt.collector.live.chain_view import feed, overview, rack
 from rackwatt.collector.live.devices import Devices
 from rackwatt.collector.site.loader import load_site
@@ -127,6 +128,41 @@ def test_a_racks_ways(house: House) -> None:
     assert found["sides"] == ["A", "B"]
     with pytest.raises(KeyError):
         rack(house.site.chains, house.state(), "r9-99")
+
+
+def test_banks_levels_and_the_worst_feeds(house: House) -> None:
+    house.power("r1-01-pdu-a", 30, 20, 20)
+    house.power("r1-01-pdu-b", 25, 20, 20)
+    plans = Plans.of_site(house.site)
+    found = overview(house.site.chains, house.state(), plans)["power"]
+    banks = {bank["id"]: bank for bank in found["banks"]}
+    assert set(banks) == {"row-1", "row-2"}
+    assert banks["row-1"]["feeds"] == ["busway-a-row-1", "busway-b-row-1"]
+    assert (banks["row-1"]["racks"], banks["row-1"]["at_risk"]) == (8, 1)
+    assert {asset["hall"] for asset in found["assets"]} == {"hall-a"}
+    worst = found["risks"][0]
+    assert worst["target"] == "r1-01-pdu-a"
+    assert worst["failover_ratio"] == pytest.approx(55 / 50.4)
+    assert worst["kind"] == "rack_pdu"
+    levels = {level["kind"]: level for level in found["levels"]}
+    assert list(levels) == ["transformer", "board", "ups", "busway", "rack_pdu"]
+    assert levels["rack_pdu"]["feeds"] == 32
+    assert levels["rack_pdu"]["failover_feed"].startswith("busway-b-row-1>r1-01")  # as bad as A
+    volts = 400 / sqrt(3)
+    left = 15 * (50.4 - 30) * 3 * volts
+    assert levels["rack_pdu"]["headroom_watts"] == pytest.approx(left)
+
+
+def test_racks_below_a_feed_at_risk_are_at_risk(house: House) -> None:
+    for number in range(1, 9):
+        for side in "ab":
+            house.power(f"r1-0{number}-pdu-{side}", 22, 15, 15)
+    state = house.state()
+    assert state.failovers["ups-a>busway-a-row-1"].at_risk
+    racks = feed(house.site.chains.power, state, "busway-b-row-1")
+    assert [one["at_risk"] for one in racks] == [True] * 8
+    cooled = feed(house.site.chains.cooling, state, "cdu-a2", house.site.chains.power)
+    assert [one["at_risk"] for one in cooled] == [False] * 8
 
 
 def test_metrics(house: House) -> None:

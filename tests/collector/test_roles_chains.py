@@ -44,6 +44,14 @@ async def test_the_overview(client: httpx.AsyncClient) -> None:
     assert {group["id"]: group["state"] for group in found["groups"]}["ups"] == "N"
 
 
+async def test_who_has_the_newest_look_gets_nothing(client: httpx.AsyncClient) -> None:
+    first = await client.get("/api/chain")
+    again = await client.get("/api/chain", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    other = await client.get("/api/chain", headers={"If-None-Match": '"1"'})
+    assert other.json() == first.json()
+
+
 async def test_racks_below_a_feed_and_a_racks_ways(client: httpx.AsyncClient) -> None:
     racks = (await client.get("/api/chain/feed/busway-b-row-2")).json()["racks"]
     assert [rack["id"] for rack in racks] == [f"r2-0{n}" for n in range(1, 9)]

@@ -108,7 +108,7 @@ export class Diagram {
     const mark = risky ? `▲ ${box.wide ? `${texts.t("chain.risk")} ` : ""}${ltr(phase)}` : state && texts.t(state);
     set(box.kind, mark || kind);
     flag(box.kind, "data-mark", Boolean(mark));
-    set(box.after, after === null || !feed?.rated ? "" : `→ ${texts.percent(after)}`);
+    set(box.after, after === null || !feed?.rated || box.tiny ? "" : `→ ${texts.percent(after)}`);
     gauge(box, feed, cools);
     const flags = { "data-risk": risky, "data-out": asset.maintenance, "data-standby": standing };
     for (const [name, on] of Object.entries(flags)) flag(box.group, name, on);
@@ -221,7 +221,7 @@ function assetBox({ x, y, w, h, asset }, small) {
   const attributes = { class: roomy ? "box" : "box narrow", role: "button", tabindex: 0, "data-side": asset.side };
   const group = svg("g", attributes, frame, ...Object.values(parts), svg("title", {}, asset.id));
   const letters = Math.floor((w - 2 * PAD - (asset.side && roomy ? 12 : 0)) / (roomy ? 7.1 : 6.3));
-  return { ...parts, group, room, left, top, letters, wide, roomy };
+  return { ...parts, group, room, left, top, letters, wide, roomy, tiny: w < 84 };
 }
 
 function bankBox({ x, y, w, h }, small) {

@@ -13,7 +13,7 @@ const BAND = 30;
  */
 export function layOut(chain, width) {
   const small = width < 560;
-  const size = { h: small ? 64 : 66, widest: small ? 150 : 190, narrowest: small ? 74 : 120 };
+  const size = { h: small ? 64 : 66, widest: small ? 150 : 190, narrowest: small ? 60 : 120 };
   const drawn = new Map(chain.assets.map((asset) => [asset.id, asset]));
   const edges = chain.edges.filter((edge) => drawn.has(edge.source) && drawn.has(edge.target));
   const above = new Set(edges.map((edge) => edge.source));

@@ -65,7 +65,7 @@ export function hallButtons(texts, halls, chosen, onPick) {
 }
 
 export function riskTable(texts, risks, onPick) {
-  const heads = ["chain.feed", "chain.now", "chain.failover", "chain.phase", "chain.headroom", "chain.state"];
+  const heads = ["chain.feed", "chain.now", "chain.failover", "chain.phase", "chain.headroom_now", "chain.state"];
   const rows = risks.slice(0, MOST_RISKS).map((edge) =>
     row(
       [pick(texts, edge.target, name(edge.target), onPick), " ", el("span", { class: "aside" }, texts.kind(edge.kind))],
@@ -170,7 +170,7 @@ function edgeFacts(texts, edge) {
       [texts.t("chain.load"), num(texts.power(edge.watts)), edge.watts === null ? null : el("span", { class: "aside" }, ` ${measured}`)],
       rated ? [texts.t("chain.now"), share(texts, edge.ratio)] : [texts.t("chain.rating"), texts.t("chain.no_rating")],
       rated && !edge.standby ? [texts.t("chain.failover"), share(texts, edge.failover_ratio, 0, edge.failover_phase), " ", risk(texts, edge)] : null,
-      rated ? [texts.t("chain.headroom"), num(texts.power(edge.headroom_watts))] : null,
+      rated ? [texts.t("chain.headroom_now"), num(texts.power(edge.headroom_watts))] : null,
     ),
     phases(texts, edge),
   );
