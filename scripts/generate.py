@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import rackwatt.agents.metrics
+import rackwatt.agents.safety.metrics
 import rackwatt.collector.ingest.metrics
 import rackwatt.collector.live.metrics
 import rackwatt.collector.refusals
@@ -58,6 +59,10 @@ changelog. A share or ratio that is unknown is absent, never 0. Units: see the n
 ## At the edge (each agent, where `metrics.listen` is set)
 
 {_table(rackwatt.agents.metrics.CATALOGUE)}
+
+## Safety (each agent with a `safety:` section)
+
+{_table(rackwatt.agents.safety.metrics.CATALOGUE)}
 """
 
 

@@ -13,6 +13,10 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from rackwatt.agents.rows import DeviceName
+from rackwatt.agents.safety.courier import Identity
+from rackwatt.agents.safety.settings import SafetySettings
+from rackwatt.agents.safety.settings import misfits as safety_misfits
+from rackwatt.agents.safety.watch import Safety, make_safety
 from rackwatt.agents.source import Context, Source
 from rackwatt.wire.config import (
     ByteSize,
@@ -111,6 +115,7 @@ class Config(_Strict):
     broker: BrokerSettings
     outbox: OutboxSettings = OutboxSettings()
     metrics: MetricsSettings | None = None
+    safety: SafetySettings | None = None
     source: str
 
 
@@ -160,6 +165,18 @@ class Loaded:
         """The source, not started."""
         return self._driver.create(self._section, self.context)
 
+    def create_safety(self) -> Safety | None:
+        """The safety class, not started; None: the file has none.
+
+        Raises:
+            OSError: the file of an Alertmanager's authority cannot be read.
+        """
+        if self.config.safety is None:
+            return None
+        agent = self.config.agent
+        identity = Identity(agent.site, agent.hall, agent.name)
+        return make_safety(self.config.safety, identity, self.context.config_dir, self.outbox_path)
+
 
 def load_config(path: Path) -> Loaded:
     """Read an agent's configuration.
@@ -174,6 +191,7 @@ def load_config(path: Path) -> Loaded:
     errors += _foreign_sections(document, name)
     errors += _broker_misfits(document)
     errors += _metrics_misfits(document)
+    errors += safety_misfits(document)
     misfits: Callable[[Document], Iterable[ConfigError]] | None = getattr(driver, "misfits", None)
     if misfits is not None:
         errors += misfits(document)

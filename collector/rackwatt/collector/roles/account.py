@@ -29,6 +29,7 @@ from rackwatt.collector.live.history import History, Point, past
 from rackwatt.collector.live.metrics import families
 from rackwatt.collector.live.page import LivePage, routes
 from rackwatt.collector.refusals import Refusals, without_refusals
+from rackwatt.collector.roles.chains import Chains
 from rackwatt.collector.roles.following import Following
 from rackwatt.collector.roles.keeping import Keeper, Settled
 from rackwatt.collector.roles.metrics import book_families, standing_families
@@ -102,6 +103,7 @@ class Accountant:
         self._live: LiveFigures
         self._turn = asyncio.Lock()
         """Figures and devices are changed and read by one thread at a time, beside the loop."""
+        self._chains = Chains(site, self._devices, clock, self._turn)
 
     async def run(self) -> None:
         """Work until cancelled.
@@ -120,6 +122,7 @@ class Accountant:
                 tasks.create_task(self._close_intervals(), name="close")
                 tasks.create_task(self._publish(), name="publish")
                 tasks.create_task(self._stand(), name="standing")
+                tasks.create_task(self._chains.run(), name="chains")
                 tasks.create_task(self._copier.run(), name="copy")
                 tasks.create_task(self._serve(), name="http")
         finally:
@@ -227,6 +230,7 @@ class Accountant:
             return []
         own = families(self._site.id, self._figures, self._ledger_view)
         own += standing_families(self._site.id, self._standings.now)
+        own += self._chains.families()
         return [*own, *book_families(self._held, self._copier)]
 
     def app(self) -> Starlette:
@@ -234,6 +238,7 @@ class Accountant:
         return Starlette(
             routes=[
                 *routes(self._page),
+                *self._chains.routes(),
                 Route("/metrics", self._metrics),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),

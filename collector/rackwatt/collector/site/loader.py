@@ -18,6 +18,7 @@ from rackwatt.collector.site.basics import (
 )
 from rackwatt.collector.site.buses import buses_of, check_buses, ties_of
 from rackwatt.collector.site.certificates import certificates_of
+from rackwatt.collector.site.chains import chains_of
 from rackwatt.collector.site.factor_series import factor_series_of
 from rackwatt.collector.site.factors import FACTOR_NAMES
 from rackwatt.collector.site.layout import Layout, check_feeds, lay_out
@@ -153,6 +154,7 @@ def _build(problems: Problems, file: SiteFile, moves: Moves) -> Site:
         utilities=utilities,
         fuel=fuel,
         fuel_factors=MappingProxyType(dict(file.carbon.fuel_factors)),
+        chains=chains_of(problems, file, layout),
         files=MappingProxyType(problems.files),
     )
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from rackwatt.collector.site.chain_models import CoolingChainModel, PowerChainModel
 from rackwatt.collector.site.fields import (
     Accuracy,
     Efficiency,
@@ -271,6 +272,8 @@ class SiteFile(_Model):
     contracts: tuple[ContractModel, ...] = ()
     meters: tuple[MeterModel, ...] = ()
     halls: tuple[HallModel, ...] = ()
+    power_chain: PowerChainModel | None = None
+    cooling_chain: CoolingChainModel | None = None
     devices: Names = ()
     agents: tuple[AgentModel, ...] = ()
     tenants: tuple[TenantModel, ...] = ()

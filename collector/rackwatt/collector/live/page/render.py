@@ -73,7 +73,7 @@ class Renderer:
         )
 
     def render(self, page: str, language: str, frame: Mapping[str, Any]) -> str:
-        """Return the HTML of ``page`` (``operators`` or ``wall``) for one frame."""
+        """Return the HTML of ``page`` (``operators``, ``wall`` or ``chain``) for one frame."""
         catalogue = self._catalogues[language]
         full = complete(frame)
         model = {**full, "view": _shortened(derive(full), full)}
