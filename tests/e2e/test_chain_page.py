@@ -248,8 +248,8 @@ def test_nothing_hangs_over_the_edge(
         assert tab.js("document.documentElement.dir") == ("rtl" if language == "ar" else "ltr")
         outside = tab.js(
             "[...document.querySelectorAll('.one-line')].filter((e) =>"
-            " [...e.querySelectorAll('.frame')].some((f) => f.x.baseVal.value < 0 || f.x.baseVal.value + f.width.baseVal.value"
-            " > e.viewBox.baseVal.width)).length"
+            " [...e.querySelectorAll('.frame')].some((f) => f.x.baseVal.value < 0"
+            " || f.x.baseVal.value + f.width.baseVal.value > e.viewBox.baseVal.width)).length"
         )
         assert outside == 0
         assert tab.problems == []

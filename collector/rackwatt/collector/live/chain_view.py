@@ -36,6 +36,7 @@ def overview(chains: SiteChains, state: ChainState, plans: Plans | None = None) 
         "capacity": _capacity(state),
         "losses_watts": state.losses_watts,
         "ride_through_seconds": _shortest(state),
+        "ride_through_unknown": sum(one is None for one in state.ride_through.values()),
     }
 
 

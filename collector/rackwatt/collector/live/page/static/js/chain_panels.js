@@ -39,11 +39,11 @@ export function tiles(texts, data) {
   const { capacity } = data;
   const tile = (title, value, note, bad = false, more = null) =>
     el("div", { class: "tile", "data-bad": bad ? "yes" : "" }, el("dt", {}, title), el("dd", {}, num(value), more), el("dd", { class: "note" }, note));
+  const without = (racks) =>
+    racks ? el("span", { class: "aside" }, ...texts.parts("chain.unknown_racks", { count: num(texts.count(racks)) })) : null;
   const found = [];
   if (capacity) {
-    const missing = capacity.unknown_racks
-      ? el("span", { class: "aside" }, ...texts.parts("chain.unknown_racks", { count: num(texts.count(capacity.unknown_racks)) }))
-      : null;
+    const missing = without(capacity.unknown_racks);
     found.push(
       tile(texts.t("chain.sellable"), texts.power(capacity.sellable_watts), texts.t("chain.sellable_note"), false, missing),
       tile(texts.t("chain.stranded"), texts.power(capacity.stranded_watts), texts.t("chain.stranded_note")),
@@ -52,7 +52,7 @@ export function tiles(texts, data) {
     if (capacity.feeds_over) found.push(tile(texts.t("chain.over"), texts.count(capacity.feeds_over), "", true));
     found.push(tile(texts.t("chain.losses"), texts.power(data.losses_watts), texts.t("chain.losses_note")));
   }
-  found.push(tile(texts.t("chain.ride"), texts.duration(data.ride_through_seconds), texts.t("chain.ride_note")));
+  found.push(tile(texts.t("chain.ride"), texts.duration(data.ride_through_seconds), texts.t("chain.ride_note"), false, without(data.ride_through_unknown)));
   return found;
 }
 
