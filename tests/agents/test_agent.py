@@ -178,7 +178,7 @@ async def test_a_replay_is_the_original_message_to_the_byte(
             assert first.payload == second.payload
             assert first.topic == second.topic
         assert numbers(inbox.messages).count(3) == 1
-        assert agent.counts.replayed == 3
+        await until(lambda: agent.counts.replayed == 3)
 
 
 async def test_an_absurd_request_holds_up_nothing(mosquitto: Mosquitto, tmp_path: Path) -> None:

@@ -49,14 +49,16 @@ class Failing:
 
 
 @pytest.fixture
-async def failing() -> AsyncIterator[tuple[Failing, InfluxStore]]:
+async def failing(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Failing, InfluxStore]]:
+    """The parameter, if any: seconds that the store waits for an answer."""
+    patience = getattr(request, "param", 30.0)
     server = Failing()
     app = web.Application(client_max_size=2**26)
     app.router.add_get("/ping", server.ping)
     app.router.add_post("/api/v2/write", server.write)
     async with TestServer(app) as running:
         url = str(running.make_url("")).rstrip("/")
-        store = InfluxStore(url=url, org="o", bucket="b", token="secret", timeout_seconds=0.5)
+        store = InfluxStore(url=url, org="o", bucket="b", token="secret", timeout_seconds=patience)
         await store.start()
         yield server, store
         await store.aclose()
@@ -104,6 +106,7 @@ async def test_a_server_in_trouble_is_tried_again_later(
     assert (await store.write([row(1)])).written == 1
 
 
+@pytest.mark.parametrize("failing", [0.5], indirect=True)
 async def test_a_silent_server_is_given_up_on(failing: Pair) -> None:
     server, store = failing
     silence = asyncio.Event()

@@ -23,17 +23,18 @@ def free_port() -> int:
     """Return a TCP port on 127.0.0.1 that nobody listens on.
 
     It lies below the range from which Linux takes the ports of outgoing connections:
-    there, a client that waits for a server could take the port, or connect to itself.
+    there, a client that waits for a server could take the port, or connect to itself. And it lies
+    below those that `rackwatt up` chooses from (`rackwatt.wire.ports`).
     """
     for _ in range(1_000):
-        port = 20_000 + secrets.randbelow(12_000)
+        port = 10_000 + secrets.randbelow(10_000)
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
             except OSError:
                 continue
             return port
-    msg = "no free port between 20000 and 32000"
+    msg = "no free port between 10000 and 20000"
     raise ServerError(msg)
 
 

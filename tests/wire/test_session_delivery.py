@@ -2,11 +2,16 @@
 """Delivery by the MQTT session, with a real broker: who acknowledges what, and what survives."""
 
 import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import aiomqtt
+import pytest
 from doubles import Inbox, Running, session, until
 from wire.sessions import TOPIC, count, publish
 
+from rackwatt.wire.inflow import Inflow
 from rackwatt.wire.session import BrokerSettings, Received, Session
 from servers.fixtures import Mosquitto
 
@@ -154,3 +159,80 @@ async def test_a_batch_is_what_came_while_the_one_before_was_handled(mosquitto: 
         await until(lambda: client._queue.qsize() == 30)
         go_on.set()
         await until(lambda: sizes == [1, 30])
+
+
+async def test_a_backlog_larger_than_what_may_wait_here_holds_up_no_beginning(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker sends it before it answers the subscription."""
+    monkeypatch.setattr("rackwatt.wire.session.Inflow", partial(Inflow, max_bytes=20_000))
+    monkeypatch.setattr("rackwatt.wire.session._CONNECT_SECONDS", 1.0)
+    async with Running((receiver := session(mosquitto.url, "receiver", Inbox(), TOPIC)).run()):
+        await receiver.connected.wait()
+    sent = [f"{number:0500}".encode() for number in range(300)]
+    await publish(mosquitto.url, *sent)
+    inbox = Inbox()
+    receiver = session(mosquitto.url, "receiver", inbox, TOPIC)
+    async with Running(receiver.run()):
+        await inbox.wait(count(len(sent)))
+        await receiver.connected.wait()
+        assert inbox.payloads() == sent, "each once"
+        assert receiver.pauses > 0
+        assert receiver.reconnects == 0
+
+
+async def test_what_came_before_the_subscription_was_answered_can_be_acknowledged(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Running((receiver := session(mosquitto.url, "receiver", Inbox(), TOPIC)).run()):
+        await receiver.connected.wait()
+    await publish(mosquitto.url, b"1")
+    answered = asyncio.Event()
+    subscribe = aiomqtt.Client.subscribe
+
+    async def late(self: aiomqtt.Client, *args: Any, **options: Any) -> Any:
+        await answered.wait()
+        return await subscribe(self, *args, **options)
+
+    monkeypatch.setattr(aiomqtt.Client, "subscribe", late)
+    inbox = Inbox()
+    receiver = session(mosquitto.url, "receiver", inbox, TOPIC)
+    async with Running(receiver.run()):
+        receiver.ack(await inbox.wait(count(1)))
+        assert not receiver.connected.is_set()
+        answered.set()
+        await receiver.connected.wait()
+    last = Inbox()
+    receiver = session(mosquitto.url, "receiver", last, TOPIC)
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+        await publish(mosquitto.url, b"2")
+        await last.wait(count(1))
+        assert last.payloads() == [b"2"]
+
+
+async def test_while_nothing_is_read_an_answer_to_a_ping_is_not_missed(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that waits here would come again on the next connection."""
+    monkeypatch.setattr("rackwatt.wire.session.Inflow", partial(Inflow, max_bytes=20_000))
+    monkeypatch.setattr("rackwatt.wire.session._KEEPALIVE_SECONDS", 1)
+    monkeypatch.setattr("rackwatt.wire.inflow._HOLD_SECONDS", 0.2)
+    taken: list[bytes] = []
+    busy = asyncio.Event()
+
+    async def on_batch(batch: Sequence[Received]) -> None:
+        if not taken:
+            await busy.wait()
+        taken.extend(message.payload for message in batch)
+
+    receiver = Session(
+        BrokerSettings(url=mosquitto.url), "receiver", subscriptions=[TOPIC], on_batch=on_batch
+    )
+    async with Running(receiver.run()):
+        await receiver.connected.wait()
+        await publish(mosquitto.url, *(f"{number:0500}".encode() for number in range(100)))
+        await until(lambda: receiver.pauses > 0)
+        asyncio.get_running_loop().call_later(4.0, busy.set)
+        await until(lambda: len(taken) == 100)
+        assert receiver.reconnects == 0

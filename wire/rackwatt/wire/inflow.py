@@ -23,6 +23,7 @@ BATCH_BYTES: Final = 2_000_000
 decoded to should stay in the processor's caches."""
 MAX_BYTES: Final = 64_000_000
 """Waiting messages beyond which nothing is read; reading goes on at half of it."""
+_HOLD_SECONDS: Final = 5.0
 _OVERHEAD: Final = 500
 """Bytes that a message takes besides its payload and topic, about."""
 
@@ -68,6 +69,8 @@ class Inflow:
         self._messages = client.messages
         self.bytes = 0
         """Held, as it counts for the bound."""
+        self.received = 0
+        """Messages that came."""
         self.paused = False
         self._paho.on_message = self._arrived
 
@@ -88,6 +91,10 @@ class Inflow:
             self._resume()
         return taken
 
+    def ack(self, message: Received) -> None:
+        """Acknowledge a message of this connection."""
+        self._paho.ack(message.mid, message.qos)
+
     def _arrived(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
         del client, userdata
         raw = message._topic  # noqa: SLF001 - its property raises where this is no UTF-8
@@ -97,6 +104,7 @@ class Inflow:
             topic, payload, message.retain, message.mid, message.qos, self._connection
         )
         self._queue.put_nowait(received)
+        self.received += 1
         self.bytes += _size(received)
         if self.bytes >= self._max_bytes and not self.paused:
             self._pause()
@@ -117,6 +125,22 @@ class Inflow:
         asyncio.get_running_loop().remove_reader(sock.fileno())
         self.paused = True
         self._on_pause()
+        self._hold()
+
+    def _hold(self) -> None:
+        """While nothing is read, have the library miss nothing: an answer to its ping, above all.
+
+        It would end the connection, and the broker would send again all that waits here.
+        """
+        if not self.paused or self._paho.socket() is None:
+            return
+        self._alive()
+        asyncio.get_running_loop().call_later(_HOLD_SECONDS, self._hold)
+
+    def _alive(self) -> None:
+        """What comes is as good as an answer to a ping, which waits behind it."""
+        self._paho._ping_t = 0  # noqa: SLF001 - no public way
+        self._paho._last_bytes_received = mqtt.time_func()  # noqa: SLF001
 
     def _resume(self) -> None:
         self.paused = False
@@ -135,6 +159,8 @@ class Inflow:
         try:
             if not sock.fill():
                 return
+            if sock.pending():
+                self._alive()
             self._paho.loop_read()
             while sock.pending() and self._reads(sock):
                 self._paho.loop_read()

@@ -186,9 +186,10 @@ class Session:
             try:
                 connection.result()
             except* (aiomqtt.MqttError, OSError) as group:
-                reason = group.exceptions[0]
+                reason: BaseException = group.exceptions[0]
                 while isinstance(reason, BaseExceptionGroup):
                     reason = reason.exceptions[0]
+                reason = reason.__cause__ or reason
                 host, port = self._settings.address
                 _log.warning(
                     "%s: broker %s:%d: %s; trying again", self._client_id, host, port, reason
@@ -243,13 +244,10 @@ class Session:
                 self._entered.set()
                 self._accepted = True
                 inflow.take_over()
-                await self._subscribe(client)
-                self._client = client
-                self.connected.set()
                 async with asyncio.TaskGroup() as tasks:
+                    # At once: the answer to what we subscribe comes behind all that waited for us.
                     tasks.create_task(self._read(inflow), name="mqtt-read")
-                    if self._on_connect is not None:
-                        tasks.create_task(self._greet(self._on_connect), name="mqtt-connect")
+                    tasks.create_task(self._begin(client, inflow), name="mqtt-connect")
         finally:
             self._entered.set()
             self._client = self._inflow = None
@@ -261,10 +259,40 @@ class Session:
                 if not limit.expired():
                     limit.reschedule(0.0)
 
-    async def _subscribe(self, client: aiomqtt.Client) -> None:
+    async def _begin(self, client: aiomqtt.Client, inflow: Inflow) -> None:
+        """Subscribe, and say that we are here.
+
+        What goes wrong ends the connection, not its reader, which would leave a batch half done.
+        """
+        try:
+            await self._subscribe(client, inflow)
+        except (aiomqtt.MqttError, OSError) as error:
+            end(client, error)
+            return
+        self._client = client
+        self.connected.set()
+        if self._on_connect is not None:
+            await self._greet(self._on_connect)
+
+    async def _subscribe(self, client: aiomqtt.Client, inflow: Inflow) -> None:
         if not self._subscriptions:
             return
-        granted = await client.subscribe([(topic, 1) for topic in self._subscriptions])
+        topics = [(topic, 1) for topic in self._subscriptions]
+        answer = asyncio.ensure_future(client.subscribe(topics, timeout=math.inf))
+        try:
+            before = -1
+            while not answer.done():
+                if before == inflow.received and not inflow.paused:
+                    raise aiomqtt.MqttError("no answer to the subscription came in time")
+                before = inflow.received
+                ended = client._disconnected  # noqa: SLF001
+                which = asyncio.FIRST_COMPLETED
+                await asyncio.wait((answer, ended), timeout=_CONNECT_SECONDS, return_when=which)
+                if ended.done() and not answer.done():
+                    raise aiomqtt.MqttError("disconnected")
+        finally:
+            answer.cancel()
+        granted = answer.result()
         codes = [code if isinstance(code, int) else code.value for code in granted]
         refused = [
             topic
@@ -325,12 +353,12 @@ class Session:
 
         The broker sends what was not acknowledged again on the next connection.
         """
-        client = self._client
-        if client is None:
+        inflow = self._inflow
+        if inflow is None:
             return
         for message in messages:
             if message.qos and message.connection == self.number:
-                client._client.ack(message.mid, message.qos)  # noqa: SLF001
+                inflow.ack(message)
 
     async def publish(
         self, topic: str, payload: bytes, *, retain: bool = False, timeout: float = 10.0
@@ -346,9 +374,10 @@ class Session:
         Raises:
             NotConnected: there is no connection, it broke, or no acknowledgement came in time.
         """
-        client = self._client
-        if client is None:
+        client, inflow = self._client, self._inflow
+        if client is None or inflow is None:
             raise NotConnected("not connected to the broker")
+        before = inflow.received
         try:
             async with asyncio.timeout(timeout) as limit:
                 self._waiting.add(limit)
@@ -359,7 +388,8 @@ class Session:
         except TimeoutError as error:
             if client is not self._client:
                 raise NotConnected("it broke") from error
-            self._unanswered += 1
+            # Else it may wait behind what the broker had for us.
+            self._unanswered += inflow.received == before
             if self._unanswered >= _MAX_UNANSWERED:
                 end(client, ConnectionError("the broker acknowledges nothing"))
             raise NotConnected("no acknowledgement came in time") from error

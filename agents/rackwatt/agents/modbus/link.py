@@ -87,6 +87,10 @@ class Link:
         failing = False
         while True:
             reader = await self._connect(*self._address, self._timeout)
+            if _cancelled():
+                if reader is not None:
+                    reader.close()
+                raise asyncio.CancelledError
             if reader is None:
                 if not failing:
                     _log.warning("%s: cannot connect; trying again and again", self.name)
@@ -118,3 +122,12 @@ class Link:
         words = await reader.read(unit, function, address, count)
         self._backoff.reset()
         return words
+
+
+def _cancelled() -> bool:
+    """Whether this task was cancelled within a library that swallowed it.
+
+    `asyncio.wait_for` does that before Python 3.12, where what it waits for ends at that moment.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

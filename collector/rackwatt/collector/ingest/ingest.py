@@ -117,10 +117,14 @@ class Ingest:
             last = self.checks.echo.ended
             await self._written()
             writing = self._write(batch, received, last=last)
-            if self._tasks is None:  # not within `run`
-                await writing
-            else:
-                self._writing = self._tasks.create_task(writing, name="write")
+            try:
+                if self._tasks is None:  # not within `run`
+                    await writing
+                else:
+                    self._writing = self._tasks.create_task(writing, name="write")
+            except RuntimeError:  # `run` is ending, and takes no more tasks
+                writing.close()
+                await self._write(batch, received, last=last)
 
     async def _write(self, batch: Batch, received: Sequence[Received], *, last: bool) -> None:
         await append(self._spool, batch)
