@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agents.test_modbus_sockets import free_port as free_tcp_port
 from agents.test_modbus_sockets import raw_server
 from agents.test_modbus_sockets import source_of as modbus_source
 from agents.test_snmp_sockets import (
@@ -31,6 +30,7 @@ from pymodbus.client import AsyncModbusTcpClient
 
 from rackwatt.agents import modbus, snmp
 from rackwatt.agents.snmp import encode, load_oid_map
+from servers.fixtures import free_port
 
 READ_FUNCTIONS = {3, 4}
 MODBUS_MAPS = sorted(path.stem for path in (Path(modbus.__file__).parent / "maps").glob("*.yaml"))
@@ -56,7 +56,7 @@ def zeros(frame: bytes) -> bytes:
 @pytest.mark.parametrize("answer", [refuse, zeros])
 @pytest.mark.parametrize("name", MODBUS_MAPS)
 async def test_modbus_sends_nothing_but_reads(name: str, answer: Callable[[bytes], bytes]) -> None:
-    port = free_tcp_port()
+    port = free_port()
     rows: list[dict[str, object]] = [
         {"device": "d", "map": name, "host": "127.0.0.1", "port": port}
     ]
@@ -85,7 +85,7 @@ async def test_modbus_sends_nothing_but_reads(name: str, answer: Callable[[bytes
 async def test_a_write_over_modbus_would_be_seen(
     write: Callable[[AsyncModbusTcpClient], Any], function: int
 ) -> None:
-    port = free_tcp_port()
+    port = free_port()
     async with raw_server(port, refuse) as seen:
         client = AsyncModbusTcpClient("127.0.0.1", port=port, retries=0, timeout=1)
         await client.connect()

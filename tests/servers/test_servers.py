@@ -54,7 +54,7 @@ class TestFinding:
     def test_a_port_in_use_is_not_handed_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The draw comes back to the port in use, then falls on another."""
         taken, other = free_port(), free_port()
-        draws = iter([taken - 20_000, other - 20_000])
+        draws = iter([taken - 10_000, other - 10_000])
         monkeypatch.setattr("servers.programs.secrets.randbelow", lambda _: next(draws))
         with socket.create_server((HOST, taken)):
             assert free_port() == other
