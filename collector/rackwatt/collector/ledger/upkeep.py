@@ -160,7 +160,7 @@ class Upkeep:
             raise Refusal(f"{asset} is not out for maintenance")
         if name == STARTED and data["until_ms"] <= data["start_ms"]:
             raise Refusal("a maintenance ends after its start")
-        return None if name == EXTENDED else _closed(int(times[0]), meta)
+        return None if name == EXTENDED else _closed(data[_TIMES[name][0]], meta)
 
 
 def _closed(since_ms: int, meta: Meta) -> tuple[int, int] | None:

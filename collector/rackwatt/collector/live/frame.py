@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from rackwatt.collector.accounting.keyfigures import RETAINED
+from rackwatt.collector.ledger.upkeep import Outage
 from rackwatt.collector.live.demand import Demand
 from rackwatt.collector.live.devices import Devices
 from rackwatt.collector.live.figures import Figures
@@ -40,6 +41,12 @@ class LedgerView:
     restatements: int = 0
     held_readings: int | None = None
     """Readings that wait for a release: their agent's clock was wrong."""
+    outages: Sequence[Outage] = ()
+    """What is out for maintenance or is planned to be."""
+
+    def maintenance(self, now_ms: int) -> frozenset[str]:
+        """Assets that are out at an instant."""
+        return frozenset(outage.asset for outage in self.outages if outage.out(now_ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +124,25 @@ def make_frame(
             "ledger_closed": ledger.closed_through_ms,
             "delay_seconds": _delay(figures, now_ms),
         },
+        "maintenance": _maintenance(ledger, now_ms),
         "events": devices.events(),
     }
+
+
+def _maintenance(ledger: LedgerView, now_ms: int) -> list[dict[str, Any]]:
+    """What is out now; what is to be back first comes first."""
+    return [
+        {
+            "asset": outage.asset,
+            "since": outage.start_ms,
+            "until": outage.until_ms,
+            "author": outage.author,
+            "reason": outage.reason,
+            "overdue": outage.overdue(now_ms),
+        }
+        for outage in sorted(ledger.outages, key=lambda one: (one.until_ms, one.asset))
+        if outage.out(now_ms)
+    ]
 
 
 def _state(figures: Figures, now_ms: int) -> State:

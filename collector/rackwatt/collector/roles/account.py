@@ -103,7 +103,7 @@ class Accountant:
         self._live: LiveFigures
         self._turn = asyncio.Lock()
         """Figures and devices are changed and read by one thread at a time, beside the loop."""
-        self._chains = Chains(site, self._devices, clock, self._turn)
+        self._chains = Chains(site, self._devices, clock, self._turn, self._maintenance)
 
     async def run(self) -> None:
         """Work until cancelled.
@@ -223,6 +223,10 @@ class Accountant:
             if self._clock.monotonic() >= due or not self._standings.complete:
                 await asyncio.to_thread(self._standings.turn)
                 due = self._clock.monotonic() + STANDING_SECONDS
+
+    def _maintenance(self) -> frozenset[str]:
+        """Assets that are out on purpose, now."""
+        return self._ledger_view.maintenance(self._clock.now_ms())
 
     def families(self) -> list[Metric]:
         """The metrics of this process."""

@@ -257,7 +257,19 @@ def demo_frame(time_ms: int) -> dict[str, Any]:
         "agents": _agents(time_ms),
         "nodes": {"total": 32, "online": 32},
         "quality": _quality(time_ms),
+        "maintenance": [_outage(time_ms)],
         "events": _events(time_ms),
+    }
+
+
+def _outage(time_ms: int) -> dict[str, Any]:
+    return {
+        "asset": "cdu-a2",
+        "since": time_ms - 2_700_000,
+        "until": time_ms - time_ms % HOUR_MS + 2 * HOUR_MS,
+        "author": "N. Idrissi",
+        "reason": "Filter of pump 2",
+        "overdue": False,
     }
 
 
