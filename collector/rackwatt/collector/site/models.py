@@ -5,6 +5,7 @@ These models hold what one key can be wrong about; what several keys are wrong a
 stands in the rules (`rules.py`, `metering.py`).
 """
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -25,6 +26,7 @@ Role = Literal[
     "pv", "wind", "hydro", "grid", "genset", "battery", "it", "cooling", "losses", "other", "campus"
 ]
 Position = Literal["ups_output", "pdu_output", "it_input"]
+MeterState = Literal["planned", "installed", "commissioned", "in_service", "out"]
 Claim = Literal["ppa_pv", "ppa_wind", "ppa_hydro"]
 ContractKind = Literal["ppa", "wheeled"]
 WaterSource = Literal["fresh", "reclaimed", "rain"]
@@ -188,6 +190,10 @@ class MeterModel(Dated):
     hall: str | None = None
     bus: str | None = None
     parent: str | None = None
+    state: MeterState | None = None
+    state_since: Moment | None = None
+    calibrated: date | None = None
+    calibration_due: date | None = None
     sum: Names = ()
     minus: Names = ()
 
