@@ -16,6 +16,7 @@ LANGUAGES: Final = ("en", "fr", "ar")
 _TEXTS: Final = Path(__file__).parent / "texts"
 _RIGHT: Final = "\u200f"
 _ISOLATED: Final = "\u2068{}\u2069"
+_MARKS: Final = ("#", "##", "-")
 _ABOUT: Final = ("device", "agent", "hall")
 _MOST_FEEDS: Final = 5
 _MOST_RACKS: Final = 8
@@ -74,7 +75,10 @@ class Writer:
 
     def line(self, text: str) -> str:
         """A whole line, in its direction."""
-        return _RIGHT + text if self._rtl and text else text
+        if not self._rtl or not text:
+            return text
+        mark, blank, rest = text.partition(" ")
+        return f"{mark} {_RIGHT}{rest}" if blank and mark in _MARKS else _RIGHT + text
 
 
 def write(handover: Handover, language: str) -> str:
@@ -142,9 +146,7 @@ def _alert(one: OpenAlert, w: Writer) -> str:
     return w.say(
         "alert",
         severity_=w.say(key) if w.knows(key) else one.severity,
-        name=one.alert.name,
-        about=f" {about}" if about else "",
-        summary=f": {summary}" if summary else "",
+        what=f"{one.alert.name} {about}".strip() + (w.say("colon") + summary if summary else ""),
         time=w.time(one.alert.since_ms),
         muted_=muted,
         ack_=ack,
@@ -168,8 +170,7 @@ def _ack(one: Ack, now_ms: int, w: Writer) -> str:
     said = w.say(
         "ack",
         time=w.time(one.time_ms),
-        alert=one.alert,
-        about=f" {{{about}}}" if about else "",
+        what=one.alert + (f" {{{about}}}" if about else ""),
         author=one.author,
         until=w.time(one.until_ms),
         note=one.note,
@@ -232,9 +233,9 @@ def _due(one: Due, w: Writer) -> str:
 
 
 def _logged(one: Line, w: Writer) -> str:
-    about = f" ({one.subject})" if one.subject else ""
+    who = f"{one.author} ({one.subject})" if one.subject else one.author
     text = one.text if one.name != BEGUN or one.text != "shift begun" else ""
     if one.name == BEGUN and text:
-        text = f": {text}"
+        text = w.say("colon") + text
     parts = {"time": w.time(one.time_ms), "author": one.author, "subject": one.subject}
-    return w.say(f"log.{one.name}", **parts, about=about, text=text)
+    return w.say(f"log.{one.name}", **parts, who=who, text=text)
