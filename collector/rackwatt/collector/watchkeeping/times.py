@@ -10,6 +10,7 @@ from rackwatt.collector.site.console import stop
 from rackwatt.wire.config import parse_duration
 
 DAY_MS: Final = 86_400_000
+MINUTE_MS: Final = 60_000
 MOST_DAYS: Final = 400
 """A maintenance that is to last longer is a change of the site file."""
 _CLOCK: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
@@ -69,6 +70,7 @@ def end_of(until: str | None, lasting: str | None, start_ms: int, now_ms: int, z
         end = moment_of("--until", until, zone, max(now_ms, start_ms), ahead=True)
     else:
         end = start_ms + duration_ms("--for", lasting or "")
+        end = -(-end // MINUTE_MS) * MINUTE_MS  # nobody plans seconds
     option = "--until" if until is not None else "--for"
     if end <= max(now_ms, start_ms):
         stop(f"{option}: that has passed already; say when the asset is to be back")
