@@ -208,6 +208,9 @@ def test_as_json_it_is_whole() -> None:
     assert found["alerts"][0]["acknowledged"]["author"] == "N. Idrissi"
     assert found["redundancy_lost"]["feeds_at_risk"] == 31
     assert found["unknown"] == ["http://127.0.0.1:9093 does not answer"]
+    storm = with_acks(ALERTS * 100, LOG, NOW)
+    kept = Handover("Demo", ZONE, 0, NOW, alerts=storm, to="L. Alaoui").signed()
+    assert (len(kept["alerts"]), kept["alerts_on"], kept["to"]) == (200, 300, "L. Alaoui")
     nothing = Handover("Demo", ZONE, 0, NOW).as_dict()
     assert nothing["alerts"] is None
     assert nothing["redundancy_lost"] is None

@@ -6,7 +6,7 @@ list means that there is none.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, tzinfo
 from typing import Any, Final, Literal
 
@@ -19,6 +19,8 @@ HOUR_MS: Final = 3_600_000
 AHEAD_HOURS: Final = 12
 """Maintenance that is to end within the next shift is due."""
 CALIBRATION_DAYS: Final = 30
+MOST_KEPT: Final = 200
+"""Alerts of a signed handover: the journal is kept for ever."""
 _RANKS: Final = {"critical": 0, "warning": 1}
 
 DueKind = Literal["maintenance_end", "maintenance_start", "calibration"]
@@ -121,6 +123,12 @@ class Handover:
     unknown: Sequence[str] = field(default=())
     to: str = ""
     has_chains: bool = True
+
+    def signed(self) -> dict[str, Any]:
+        """As the journal keeps it: in a storm of alerts, the worst ones and how many there are."""
+        alerts = self.alerts
+        some = replace(self, alerts=None if alerts is None else alerts[:MOST_KEPT])
+        return {**some.as_dict(), "alerts_on": None if alerts is None else len(alerts)}
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""

@@ -10,7 +10,14 @@ import typer
 
 from rackwatt.collector.helptext import NARROW, more
 from rackwatt.collector.ledger.commands.forms import write_json
-from rackwatt.collector.ledger.commands.options import DATA, AsJson, DataFolder, SiteFile
+from rackwatt.collector.ledger.commands.options import (
+    DATA,
+    AsJson,
+    DataFolder,
+    SiteFile,
+    reading,
+)
+from rackwatt.collector.meters.register import COMMISSIONED
 from rackwatt.collector.roles.running import plain_errors
 from rackwatt.collector.site.console import console, stop
 from rackwatt.collector.watchkeeping.calibrations import calibrations_of
@@ -102,8 +109,8 @@ def handover_command(
     found = gather(desk, log, since, servers, remote, language)
     if sign is not None and to is not None:
         found = replace(found, to=to.strip())
-        signed_as_it_is = {"to": to.strip(), "handover": found.as_dict()}
-        seq = desk.record(HANDED_OVER, signed_as_it_is, sign, f"handed over to {to.strip()}")
+        kept = {"to": to.strip(), "handover": found.signed()}
+        seq = desk.record(HANDED_OVER, kept, sign, f"handed over to {to.strip()}")
         console(err=True).print(f"Signed by {sign.strip()}: entry {seq}.")
     if as_json:
         write_json(found.as_dict())
@@ -144,6 +151,8 @@ def gather(
         except NoAnswer as error:
             unknown.append(writer.say("unknown.page", reason=error))
     on = log.shift(now)
+    with reading(desk.path) as books:
+        calibrations = calibrations_of(site, now, books.acts(COMMISSIONED))
     return Handover(
         site=site.name,
         zone=site.timezone,
@@ -156,7 +165,7 @@ def gather(
         acks=[ack for ack in log.acks if ack.until_ms >= since_ms],
         outages=[o for o in log.outages if o.end_ms is None or o.end_ms >= since_ms],
         lost=lost,
-        due=due_of(log, calibrations_of(site, now), now, site.timezone),
+        due=due_of(log, calibrations, now, site.timezone),
         lines=log.between(since_ms, now),
         unknown=unknown,
         has_chains=has_chains,
