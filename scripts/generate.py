@@ -10,6 +10,7 @@ import rackwatt.agents.metrics
 import rackwatt.agents.safety.metrics
 import rackwatt.collector.ingest.metrics
 import rackwatt.collector.live.metrics
+import rackwatt.collector.meters.metrics
 import rackwatt.collector.refusals
 import rackwatt.collector.roles.metrics
 from rackwatt.wire import schema
@@ -47,6 +48,10 @@ changelog. A share or ratio that is unknown is absent, never 0. Units: see the n
 ## Books (accountant)
 
 {_table(rackwatt.collector.roles.metrics.CATALOGUE)}
+
+## Meters (accountant)
+
+{_table(rackwatt.collector.meters.metrics.CATALOGUE)}
 
 ## Delivery (each collector)
 

@@ -28,6 +28,7 @@ from rackwatt.collector.live.frame import CollectorView, LedgerView, make_frame
 from rackwatt.collector.live.history import History, Point, past
 from rackwatt.collector.live.metrics import families
 from rackwatt.collector.live.page import LivePage, routes
+from rackwatt.collector.meters.service import Meters
 from rackwatt.collector.refusals import Refusals, without_refusals
 from rackwatt.collector.roles.chains import Chains
 from rackwatt.collector.roles.following import Following
@@ -104,6 +105,7 @@ class Accountant:
         self._turn = asyncio.Lock()
         """Figures and devices are changed and read by one thread at a time, beside the loop."""
         self._chains = Chains(site, self._devices, clock, self._turn, self._maintenance)
+        self._meters = Meters(site, path, clock, self._turn)
 
     async def run(self) -> None:
         """Work until cancelled.
@@ -123,6 +125,7 @@ class Accountant:
                 tasks.create_task(self._publish(), name="publish")
                 tasks.create_task(self._stand(), name="standing")
                 tasks.create_task(self._chains.run(), name="chains")
+                tasks.create_task(self._meters.run(), name="meters")
                 tasks.create_task(self._copier.run(), name="copy")
                 tasks.create_task(self._serve(), name="http")
         finally:
@@ -173,6 +176,7 @@ class Accountant:
                 self._live.registers(item.device, item.registers)
         for kind, reading, received_ms in batch.readings:
             self._devices.observe(kind, reading, received_ms)
+            self._meters.readings.observe(kind, reading, received_ms)
         for gpus, received_ms in batch.gpus:
             self._devices.observe_gpus(gpus, received_ms)
         for record in batch.inputs:
@@ -214,7 +218,9 @@ class Accountant:
     ) -> tuple[Figures, dict[str, Any]]:
         figures = self._live.figures(now)
         view = CollectorView.merge(views)
-        return figures, make_frame(self._site, figures, self._devices, view, self._ledger_view, now)
+        frame = make_frame(self._site, figures, self._devices, view, self._ledger_view, now)
+        frame["quality"] |= self._meters.quality()
+        return figures, frame
 
     async def _stand(self) -> None:
         """Where year and month stand: once a minute, at first each second until all is read."""
@@ -234,7 +240,7 @@ class Accountant:
             return []
         own = families(self._site.id, self._figures, self._ledger_view)
         own += standing_families(self._site.id, self._standings.now)
-        own += self._chains.families()
+        own += [*self._chains.families(), *self._meters.families()]
         return [*own, *book_families(self._held, self._copier)]
 
     def app(self) -> Starlette:
@@ -243,6 +249,7 @@ class Accountant:
             routes=[
                 *routes(self._page),
                 *self._chains.routes(),
+                *self._meters.routes(),
                 Route("/metrics", self._metrics),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),

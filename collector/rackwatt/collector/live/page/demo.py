@@ -169,6 +169,8 @@ def _quality(time_ms: int) -> dict[str, Any]:
         "spool_bytes": 184_320,
         "restatements": 3,
         "held_readings": 1_412,
+        "meters_not_in_service": 2,
+        "calibrations_overdue": 1,
         "store_up": True,
         "points_stored": 1_284_907 + time_ms // 1000 % 10_000 * 61,
         "ledger_closed": time_ms - time_ms % 60_000 - 60_000,
