@@ -153,6 +153,9 @@ class PowerReading(Reading):
         Value, _f("var", "reactive power, signed", _P, -_P)
     ] = None
     temperature_celsius: Celsius = None
+    supplies_running_number: Annotated[
+        Value, _f("1", "power supplies that run", 1000.0, how="min")
+    ] = None
 
 
 class GpuReading(Reading):
