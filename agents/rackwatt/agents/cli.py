@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=logging.DEBUG if options.verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    for noisy in ("pymodbus", "pysnmp", "mqtt", "asyncio"):
+    for noisy in ("pymodbus", "pysnmp", "mqtt", "asyncio", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         loaded = load_configs(options.config)

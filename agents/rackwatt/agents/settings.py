@@ -35,6 +35,7 @@ DRIVERS: Final = MappingProxyType(
     {
         "modbus": "rackwatt.agents.modbus",
         "snmp": "rackwatt.agents.snmp",
+        "redfish": "rackwatt.agents.redfish",
         "nvml": "rackwatt.agents.nvml",
         "host": "rackwatt.agents.host",
         "blueprint": "rackwatt.agents.blueprint",
@@ -43,7 +44,9 @@ DRIVERS: Final = MappingProxyType(
 """Source name to module. The module exports `Settings` and `create`; it is imported when used, so
 that a GPU node needs no Modbus library. A mapping literal cannot hold a name twice."""
 
-EXTRAS: Final = MappingProxyType({"modbus": "modbus", "snmp": "snmp", "nvml": "nvml"})
+EXTRAS: Final = MappingProxyType(
+    {"modbus": "modbus", "snmp": "snmp", "redfish": "redfish", "nvml": "nvml"}
+)
 
 _BROKER_FILES: Final = ("password_file", "ca_file", "certificate_file", "key_file")
 _SECRET_IN_URL: Final = re.compile(r"//[^/\s]*@")

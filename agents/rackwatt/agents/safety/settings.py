@@ -206,7 +206,7 @@ def _too_slow(document: Document) -> Iterator[ConfigError]:
     driver = document.data.get(source)
     cap = driver.get("retry_cap", 30.0) if isinstance(driver, Mapping) else 0.0
     seconds = _seconds(cap)
-    if source in {"modbus", "snmp"} and seconds is not None and seconds > _RETRY_CAP:
+    if source in {"modbus", "snmp", "redfish"} and seconds is not None and seconds > _RETRY_CAP:
         text = f"with safety, a device that was gone must be seen again soon, not in {seconds:g} s"
         yield document.error((source, "retry_cap"), text, hint="write retry_cap: 5s")
 
@@ -231,6 +231,8 @@ def _files(document: Document, section: Mapping[str, Any]) -> Iterator[ConfigErr
 
 
 def _devices(document: Document) -> set[str]:
+    if document.data.get("source") == "redfish":
+        return set()  # one service has many devices, named by its map
     rows = rows_of(document, str(document.data.get("source")))
     names = {row.get("device", row.get("name")) for _, row in rows}
     return {name for name in names if isinstance(name, str)}
