@@ -24,7 +24,13 @@ async def client() -> httpx.AsyncClient:
         for pdu in rack.pdus:
             values = {f"current_l{n}_amperes": 10.0 + n for n in (1, 2, 3)}
             devices.observe("power", ReceivedReading(pdu, now, {"power_watts": 8e3, **values}), now)
-    chains = Chains(site, devices, SYSTEM_CLOCK, asyncio.Lock(), lambda: ["ups-b"])
+    chains = Chains(
+        site,
+        devices,
+        SYSTEM_CLOCK,
+        asyncio.Lock(),
+        lambda: {"ups-b": {"asset": "ups-b", "reason": "batteries"}},
+    )
     running = asyncio.create_task(chains.run())
     async with asyncio.timeout(10):
         while chains.time_ms is None:  # noqa: ASYNC110 - it has no event
@@ -41,6 +47,7 @@ async def test_the_overview(client: httpx.AsyncClient) -> None:
     assert found["time"] > 0
     assets = {asset["id"]: asset for asset in found["power"]["assets"]}
     assert assets["ups-b"]["maintenance"]
+    assert found["maintenance"] == [{"asset": "ups-b", "reason": "batteries"}]
     assert {group["id"]: group["state"] for group in found["groups"]}["ups"] == "N"
 
 

@@ -29,6 +29,10 @@ pytestmark = pytest.mark.e2e
 NOW = 1_790_000_000_000
 EXAMPLES = Path("docs/examples")
 FRAMES = ("current_l1_amperes", "current_l2_amperes", "current_l3_amperes")
+OUTAGE = {
+    "asset": "ups-b", "since": NOW, "until": NOW + 7_200_000, "author": "N. Idrissi",
+    "reason": "batteries, ticket 4711", "overdue": True,
+}  # fmt: skip
 DRAWN = "document.querySelectorAll('.one-line .box').length"
 
 
@@ -38,13 +42,13 @@ class House:
     def __init__(self, file: str, *, silent: bool = False) -> None:
         self.site = load_site(EXAMPLES / file)
         self.devices = Devices(self.site)
-        self.maintenance: set[str] = set()
+        self.maintenance: dict[str, dict[str, Any]] = {}
         self._silent = silent
         page = LivePage(lambda: demo_history(NOW))
         page.publish(demo_frame(NOW))
         turn = asyncio.Lock()
         self._chains = Chains(
-            self.site, self.devices, SYSTEM_CLOCK, turn, lambda: frozenset(self.maintenance)
+            self.site, self.devices, SYSTEM_CLOCK, turn, lambda: dict(self.maintenance)
         )
         app = Starlette(
             routes=[*routes(page), *self._chains.routes()], middleware=[Middleware(SecurityHeaders)]
@@ -187,11 +191,17 @@ def test_what_has_the_focus_keeps_it_while_figures_change(browser: Browser, hous
     with browser.tab(f"{house.url}?lang=en", Look()) as tab:
         drawn(tab)
         tab.js("document.querySelector('[data-id=ups-b]').focus()")
-        house.maintenance.add("ups-b")
+        house.maintenance["ups-b"] = OUTAGE
         tab.until("document.querySelector('[data-id=ups-b]').hasAttribute('data-out')")
         assert tab.js("document.activeElement.dataset.id") == "ups-b"
         assert "maintenance" in label(tab, "ups-b")
         tab.until("document.getElementById('groups').innerText.includes('▲')")
+        tab.js("document.querySelector('[data-id=ups-b]').dispatchEvent(new Event('click'))")
+        tab.until("document.getElementById('detail').innerText.includes('ticket 4711')")
+        detail = tab.js("document.getElementById('detail').innerText")
+        for text in ("N. Idrissi", "until 2026-09-21", "overdue"):
+            assert text in detail, text
+        assert tab.problems == []
 
 
 def test_what_is_unknown_is_said_to_be(browser: Browser) -> None:

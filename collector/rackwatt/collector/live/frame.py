@@ -44,9 +44,20 @@ class LedgerView:
     outages: Sequence[Outage] = ()
     """What is out for maintenance or is planned to be."""
 
-    def maintenance(self, now_ms: int) -> frozenset[str]:
-        """Assets that are out at an instant."""
-        return frozenset(outage.asset for outage in self.outages if outage.out(now_ms))
+    def maintenance(self, now_ms: int) -> dict[str, dict[str, Any]]:
+        """What is out at an instant, by asset; what is to be back first comes first."""
+        return {
+            outage.asset: {
+                "asset": outage.asset,
+                "since": outage.start_ms,
+                "until": outage.until_ms,
+                "author": outage.author,
+                "reason": outage.reason,
+                "overdue": outage.overdue(now_ms),
+            }
+            for outage in sorted(self.outages, key=lambda one: (one.until_ms, one.asset))
+            if outage.out(now_ms)
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +135,9 @@ def make_frame(
             "ledger_closed": ledger.closed_through_ms,
             "delay_seconds": _delay(figures, now_ms),
         },
-        "maintenance": _maintenance(ledger, now_ms),
+        "maintenance": list(ledger.maintenance(now_ms).values()),
         "events": devices.events(),
     }
-
-
-def _maintenance(ledger: LedgerView, now_ms: int) -> list[dict[str, Any]]:
-    """What is out now; what is to be back first comes first."""
-    return [
-        {
-            "asset": outage.asset,
-            "since": outage.start_ms,
-            "until": outage.until_ms,
-            "author": outage.author,
-            "reason": outage.reason,
-            "overdue": outage.overdue(now_ms),
-        }
-        for outage in sorted(ledger.outages, key=lambda one: (one.until_ms, one.asset))
-        if outage.out(now_ms)
-    ]
 
 
 def _state(figures: Figures, now_ms: int) -> State:

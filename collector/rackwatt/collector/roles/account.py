@@ -230,8 +230,8 @@ class Accountant:
                 await asyncio.to_thread(self._standings.turn)
                 due = self._clock.monotonic() + STANDING_SECONDS
 
-    def _maintenance(self) -> frozenset[str]:
-        """Assets that are out on purpose, now."""
+    def _maintenance(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is out on purpose now, by asset."""
         return self._ledger_view.maintenance(self._clock.now_ms())
 
     def families(self) -> list[Metric]:

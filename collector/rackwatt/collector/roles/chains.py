@@ -3,7 +3,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from prometheus_client.core import Metric
@@ -36,7 +36,7 @@ class Chains:
         readings: what its devices said last.
         clock: where the time comes from.
         turn: held while readings are read: they are changed by another thread.
-        maintenance: assets that are out of service on purpose, now.
+        maintenance: what is out of service on purpose now, by asset, with what is said of it.
     """
 
     def __init__(
@@ -45,13 +45,14 @@ class Chains:
         readings: Readings,
         clock: Clock,
         turn: asyncio.Lock,
-        maintenance: Callable[[], Collection[str]] = frozenset,
+        maintenance: Callable[[], Mapping[str, Mapping[str, Any]]] = dict,
     ) -> None:
         self._site = site
         self._live = LiveChains(site, readings)
         self._clock = clock
         self._turn = turn
         self._maintenance = maintenance
+        self._out: Mapping[str, Mapping[str, Any]] = {}
         power = site.chains.power
         self._plans = Plans.of_site(site)
         self._body: tuple[ChainState, bytes] | None = None
@@ -74,7 +75,8 @@ class Chains:
             now = self._clock.now_ms()
             async with self._turn:
                 measured = await asyncio.to_thread(self._live.read, now)
-            self.state = await asyncio.to_thread(self._live.judge, measured, self._maintenance())
+            self._out = self._maintenance()
+            self.state = await asyncio.to_thread(self._live.judge, measured, self._out.keys())
             self.time_ms = now
 
     def families(self) -> list[Metric]:
@@ -98,7 +100,8 @@ class Chains:
         state, time_ms = self.state, self.time_ms
         if self._body is None or self._body[0] is not state:
             made = await asyncio.to_thread(overview, self._site.chains, state, self._plans)
-            self._body = state, serialise({"time": time_ms, **made})
+            out = list(self._out.values())
+            self._body = state, serialise({"time": time_ms, **made, "maintenance": out})
         return Response(self._body[1], headers=headers, media_type="application/json")
 
     async def _feed(self, request: Request) -> Response:

@@ -194,7 +194,8 @@ class Page {
     const asset = chains.flatMap((chain) => chain.assets).find((one) => one.id === id);
     if (!asset) return this.smallFeed(id, rack);
     const edges = chains.flatMap((chain) => chain.edges).filter((edge) => edge.target === id);
-    return panels.feedDetail(texts, { ...asset, title: id, edges, racks: await this.racksBelow(id) }, rack);
+    const outage = data.maintenance.find((one) => one.asset === id);
+    return panels.feedDetail(texts, { ...asset, title: id, outage, edges, racks: await this.racksBelow(id) }, rack);
   }
 
   /** A rack's own PDU, or the rack itself: not in the diagram. */

@@ -176,11 +176,19 @@ function edgeFacts(texts, edge) {
   );
 }
 
+/** Until when an asset is out, by whom and why. */
+function outageNote(texts, { until, author, reason, overdue }) {
+  const till = texts.parts("maintenance.to", { time: num(texts.moment(until)) });
+  const late = overdue ? [" ", el("strong", { class: "risk" }, texts.t("maintenance.overdue"))] : [];
+  return el("p", {}, ...till, ...late, " · ", name(author), ": ", name(reason));
+}
+
 /** An asset or a bank: the edges that feed it, and the racks below. */
-export function feedDetail(texts, { title, kind, side, common, maintenance, edges, racks }, onRack) {
+export function feedDetail(texts, { title, kind, side, common, maintenance, outage, edges, racks }, onRack) {
   const said = [kind && texts.kind(kind), side && texts.message("chain.side", { side }), common && texts.t("chain.common"), maintenance && texts.t("chain.maintenance")];
   const about = said.filter(Boolean).join(" · ");
   const parts = [el("h3", { class: "detail-title", tabindex: "-1" }, name(title)), about ? el("p", { class: "note" }, about) : null];
+  if (outage) parts.push(outageNote(texts, outage));
   parts.push(...edges.map((edge) => edgeFacts(texts, edge)));
   if (!racks) return parts.filter(Boolean);
   if (!racks.length) return [...parts.filter(Boolean), el("p", { class: "note" }, texts.t("chain.no_racks"))];

@@ -78,6 +78,11 @@ export class Texts {
     return write(ms, "time", this.locale);
   }
 
+  /** A time, with its date on another day. */
+  moment(ms) {
+    return write(ms, "moment", this.locale);
+  }
+
   /** Amperes: a decimal below 100. */
   current(amperes) {
     if (amperes === null || amperes === undefined) return null;
