@@ -44,6 +44,8 @@ handover_app = typer.Typer(
 PAGE: Final = "http://127.0.0.1:8400"
 _DEFAULT_MS: Final = 12 * 3_600_000
 _STALE_MS: Final = 60_000
+_PARTS: Final = frozenset({"groups", "pumps", "power", "capacity"})
+"""Of /api/chain, what is read here."""
 
 
 @handover_app.command(
@@ -179,7 +181,7 @@ def _overview(page: Remote, now_ms: int, writer: Writer) -> dict[str, Any]:
         NoAnswer: it does not answer as it does, or has not looked.
     """
     found = page.get("/api/chain")
-    if not isinstance(found, dict) or not {"groups", "pumps", "power"} <= found.keys():
+    if not isinstance(found, dict) or not _PARTS <= found.keys():
         raise NoAnswer(f"{page.url}/api/chain answers, but not as Rackwatt's page")
     time_ms = found.get("time")
     if time_ms is None:
