@@ -15,6 +15,7 @@ from rackwatt.collector.accounting.factors import SiteFactors, shipped
 from rackwatt.collector.live.figures import LiveFigures
 from rackwatt.collector.site import Site as Loaded
 from rackwatt.collector.site import site_of
+from rackwatt.collector.site.check import summary
 from rackwatt.wire.config import ConfigErrors, Document
 
 NOW = 1_790_000_000_000
@@ -82,6 +83,12 @@ def test_a_state_holds_from_its_time_on(state: str, before: set[str], after: set
     since = round(datetime.fromisoformat("2026-10-01T10:00:00+01:00").timestamp() * 1000)
     assert found.terms_at(since - 1).not_in_service == before
     assert found.terms_at(since).not_in_service == after
+
+
+def test_check_says_who_is_not_in_service() -> None:
+    line = "not in service, so unknown in signed figures: new"
+    assert line in summary(site("state: installed"), NOW)
+    assert line not in summary(site("class: 1"), NOW)
 
 
 def test_calibrations_are_dates() -> None:

@@ -106,6 +106,9 @@ def _meter_lines(site: Site, time_ms: int) -> list[str]:
         shown = (shown or "no meter at this time") + (f"; less {less}" if less else "")
         lines.append(f"role {role}: {shown}")
     lines.append(f"PUE category {_CATEGORY_TEXT[terms.pue_category]}")
+    if terms.not_in_service:
+        waiting = _some(sorted(terms.not_in_service))
+        lines.append(f"not in service, so unknown in signed figures: {waiting}")
     return lines
 
 
