@@ -196,14 +196,12 @@ class Walker:
                 return [Quality.TIMEOUT for _ in paths]
             self._expands = False
             return None
-        members = resource.get("Members")
-        whole = {
-            path: member
-            for member in (members if isinstance(members, list) else ())
-            if (path := _path(member)) is not None and len(member) > 1
-        }
-        if not whole:
-            self._expands = False  # it said that it could
+        listed = resource.get("Members")
+        members = listed if isinstance(listed, list) else []
+        whole = {path: member for member in members if (path := _path(member)) is not None}
+        bare = any(len(member) < 2 for member in whole.values())
+        if not whole or bare or "Members@odata.nextLink" in resource:
+            self._expands = False  # it said that it could; what is not listed is not gone
             return None
         return [whole.get(path, Quality.NOT_SUPPORTED) for path in paths]
 
