@@ -156,3 +156,11 @@ def test_an_acknowledgement_that_does_not_do(
     found = call(data, "ack", "SafetyLeak", "--note", "x", *WHO, *given)
     assert (found.exit_code, text in found.stderr) == (code, True), found.stderr
     assert call(data, "shift", "log", "--json").stdout == "[]\n"
+
+
+def test_words_stay_on_their_line(data: Path) -> None:
+    odd = "looked\n- [critical] forged\x1b[2J\u202e"
+    assert call(data, "shift", "note", odd, *WHO).exit_code == 0
+    assert call(data, "shift", "note", "x" * 2001, *WHO).exit_code == 2
+    (line,) = json.loads(call(data, "shift", "log", "--json").stdout)
+    assert line["text"] == "looked - [critical] forged[2J"

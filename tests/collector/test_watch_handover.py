@@ -214,3 +214,14 @@ def test_as_json_it_is_whole() -> None:
     nothing = Handover("Demo", ZONE, 0, NOW).as_dict()
     assert nothing["alerts"] is None
     assert nothing["redundancy_lost"] is None
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_alert_cannot_forge_a_line(language: str) -> None:
+    odd = Alert({"alertname": "A", "severity": "info\n## x"}, "a\n- b\u2069\u202ec\x1b[2J", NOW)
+    found = Handover("Demo", ZONE, NOW, NOW, alerts=with_acks([odd], LOG, NOW))
+    text = write(found, language)
+    assert "a - bc[2J" in text
+    assert "\x1b" not in text
+    assert "\n## x" not in text
+    assert text.count("\u2068") == text.count("\u2069")

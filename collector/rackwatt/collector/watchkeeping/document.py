@@ -11,6 +11,7 @@ from rackwatt.collector.ledger.upkeep import Outage
 from rackwatt.collector.watchkeeping.handover import Due, Handover, Lost, OpenAlert
 from rackwatt.collector.watchkeeping.log import BEGUN, HANDED_OVER, NOTED, Ack, Line
 from rackwatt.collector.watchkeeping.remotes import Silence
+from rackwatt.collector.watchkeeping.words import plain
 
 LANGUAGES: Final = ("en", "fr", "ar")
 _TEXTS: Final = Path(__file__).parent / "texts"
@@ -46,8 +47,9 @@ class Writer:
         found = self._texts[key]
         for name, part in parts.items():
             written = str(part)
-            if self._rtl and written and not name.endswith("_"):
-                written = _ISOLATED.format(written)
+            if not name.endswith("_"):
+                written = plain(written)
+                written = _ISOLATED.format(written) if self._rtl and written else written
             found = found.replace(f"{{{name.rstrip('_')}}}", written)
         return found
 
@@ -145,7 +147,7 @@ def _alert(one: OpenAlert, w: Writer) -> str:
         ack = w.say("alert.acked", author=one.ack.author, time=until, note=one.ack.note)
     return w.say(
         "alert",
-        severity_=w.say(key) if w.knows(key) else one.severity,
+        severity_=w.say(key) if w.knows(key) else plain(one.severity),
         what=f"{one.alert.name} {about}".strip() + (w.say("colon") + summary if summary else ""),
         time=w.time(one.alert.since_ms),
         muted_=muted,

@@ -181,7 +181,7 @@ def _overview(page: Remote, now_ms: int, writer: Writer) -> dict[str, Any]:
         NoAnswer: it does not answer as it does, or has not looked.
     """
     found = page.get("/api/chain")
-    if not isinstance(found, dict) or not _PARTS <= found.keys():
+    if not isinstance(found, dict) or not found.keys() >= _PARTS:
         raise NoAnswer(f"{page.url}/api/chain answers, but not as Rackwatt's page")
     time_ms = found.get("time")
     if time_ms is None:

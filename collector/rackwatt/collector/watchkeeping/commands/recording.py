@@ -11,7 +11,9 @@ from rackwatt.collector.ledger.commands.options import ledger_file, need_site, r
 from rackwatt.collector.ledger.commands.writing import Wish, carry_out
 from rackwatt.collector.ledger.orders import ACT
 from rackwatt.collector.site import Site
+from rackwatt.collector.site.console import stop
 from rackwatt.collector.watchkeeping.log import Log, read_log
+from rackwatt.collector.watchkeeping.words import MOST, plain
 from rackwatt.wire.clock import SYSTEM_CLOCK
 
 WRITING_FAILED = "the ledger cannot be written, or the accountant did not answer in 30 s"
@@ -49,5 +51,8 @@ class Desk:
         Raises:
             typer.Exit: it was refused, or could not be written.
         """
-        wish = Wish(ACT, {"name": name, "data": data}, *signed(author, text))
+        who, why = signed(plain(author), plain(text))
+        if max(len(who), len(why)) > MOST:
+            stop(f"more than {MOST} letters: write it elsewhere, and say here where")
+        wish = Wish(ACT, {"name": name, "data": data}, who, why)
         return int(carry_out(self.path, self.site, wish).data["seq"])
