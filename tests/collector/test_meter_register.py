@@ -105,6 +105,42 @@ def test_neighbours_are_those_that_hang_there(site: Site) -> None:
     assert watched(site, "hall-1", START_MS) == ["hall-1", "ups-1", "ups-2", "hall-2"]
 
 
+CHAIN = """\
+site: {id: demo, timezone: UTC, country: MA}
+meters:
+  - {id: grid-1, role: grid}
+  - {id: main}
+  - {id: "feed-[1-2]", role: it, position: pdu_output}
+power_chain:
+  assets:
+    - {id: utility-1, kind: utility}
+    - {id: board-1, kind: board}
+    - {id: ups-1, kind: ups}
+    - {id: "busway-[1-2]", kind: busway}
+  edges:
+    - {from: utility-1, to: ups-1, meter: grid-1}
+    - {from: ups-1, to: board-1, meter: main}
+    - {from: board-1, to: busway-1, meter: feed-1}
+    - {from: board-1, to: busway-2, meter: FEED}
+"""
+
+
+def test_where_no_parent_is_named_the_power_chain_knows_the_neighbours() -> None:
+    whole = site_of(Document("site.yaml", CHAIN.replace("FEED", "feed-2")))
+    first = {"parent": ["main"], "siblings": ["feed-2"], "children": []}
+    assert kin(whole, "feed-1", START_MS) == first
+    # A UPS loses some: what feeds it is nobody's parent.
+    over = {"parent": [], "siblings": [], "children": ["feed-1", "feed-2"]}
+    assert kin(whole, "main", START_MS) == over
+    assert not any(kin(whole, "grid-1", START_MS).values())
+
+
+def test_a_feed_without_a_meter_leaves_the_sum_open() -> None:
+    part = site_of(Document("site.yaml", CHAIN.replace(", meter: FEED", "")))
+    assert not any(kin(part, "feed-1", START_MS).values())
+    assert not any(kin(part, "main", START_MS).values())
+
+
 def test_samples_count_each_reading_once_and_take_medians(site: Site) -> None:
     samples = Samples()
     powers = {"hall-1": 10.0, "hall-2": 20.0, "ups-1": 14.0, "ups-2": 16.0}

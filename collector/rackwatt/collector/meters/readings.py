@@ -14,6 +14,8 @@ PHASES: Final = (
     "voltage_l1_volts", "voltage_l2_volts", "voltage_l3_volts",
 )  # fmt: skip
 """Fields of meters that only their commissioning needs; currents are used elsewhere, too."""
+_LOSSLESS: Final = frozenset({"board", "busway", "sts"})
+"""Assets of the power chain of which what goes in comes out."""
 _OLD_MS: Final = 60_000
 """A field that was not said for so long is forgotten."""
 
@@ -72,14 +74,40 @@ class MeterReadings:
 
 
 def kin(site: Site, name: str, now_ms: int) -> dict[str, list[str]]:
-    """The meters that one is compared with, by what they are to it: parent, siblings, children."""
+    """The meters that one is compared with, by what they are to it: parent, siblings, children.
+
+    By `parent` of the site file's meters; where it names none, by the power chain.
+    """
     meters = site.meters_at(now_ms)
-    parent = meters[name].parent
-    found: dict[str, list[str]] = {"parent": [parent] if parent in meters else []}
     physical = [m for m in meters.values() if not m.virtual and m.state not in ("planned", "out")]
-    found["siblings"] = [m.id for m in physical if parent and m.parent == parent and m.id != name]
-    found["children"] = [m.id for m in physical if m.parent == name]
-    return found
+    there = {meter.id for meter in physical}
+    parent = meters[name].parent
+    above = [parent] if parent in meters else []
+    siblings = [m.id for m in physical if parent and m.parent == parent and m.id != name]
+    children = [m.id for m in physical if m.parent == name]
+    for edge in site.chains.power.edges:
+        if edge.meter != name:
+            continue
+        if not above:
+            found = _behind(site, edge.source, there)
+            if found is not None:
+                above, siblings = [found[0]], [one for one in found[1] if one != name]
+        if not children:
+            found = _behind(site, edge.target, there)
+            children = found[1] if found is not None and found[0] == name else []
+    return {"parent": above, "siblings": siblings, "children": children}
+
+
+def _behind(site: Site, asset: str, there: set[str]) -> tuple[str, list[str]] | None:
+    """The one meter into an asset that loses nothing, and all out of it; else ``None``."""
+    chain = site.chains.power
+    if chain.assets[asset].kind not in _LOSSLESS:
+        return None
+    above = [edge.meter for edge in chain.into(asset)]
+    below = [edge.meter for edge in chain.out_of(asset)]
+    if len(above) != 1 or not below or not there >= {*above, *below}:
+        return None
+    return above[0], list(dict.fromkeys(below))
 
 
 def watched(site: Site, name: str, now_ms: int) -> list[str]:
