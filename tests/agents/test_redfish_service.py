@@ -95,7 +95,7 @@ class Seen:
 @pytest.mark.parametrize("expands", [True, False])
 async def test_a_whole_rack(folder: Path, expands: bool) -> None:
     with FakeRedfish(expands=expands) as fake:
-        async with source_of(folder, [row(fake, **{"with": ["gpus"]})]) as (source, context):
+        async with source_of(folder, [row(fake) | {"with": ["gpus"]}]) as (source, context):
             seen = Seen(source)
             await seen.until(lambda s: len(s.values) == 8 + 1 + 1 + 18 + 18 + 72)
             inventory = {item.device: item for item in source.inventory()}
@@ -371,7 +371,7 @@ async def test_another_version_of_firmware_is_told(folder: Path) -> None:
 async def test_nothing_but_get_and_the_session_leaves(folder: Path, name: str) -> None:
     with FakeRedfish("plain" if name == "plain" else "rack") as fake:
         parts = {"with": ["gpus"]} if name == "nvl72-rack" else {}
-        async with source_of(folder, [row(fake, "r1", name, **parts)]) as (source, _):
+        async with source_of(folder, [row(fake, "r1", name) | parts]) as (source, _):
             seen = Seen(source)
             await seen.until(lambda s: len(s.values) == (1 if name == "plain" else 118))
             for fault in (("expire", "all"), ("psu", "PowerShelf_1/PS1"), ("garbled", "all")):
