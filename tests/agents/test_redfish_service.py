@@ -4,20 +4,15 @@
 import asyncio
 import contextlib
 import logging
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from rackwatt.agents.redfish import Settings, create
-from rackwatt.agents.redfish.client import Client, GetFailed
-from rackwatt.agents.redfish.settings import Credentials, DeviceRow
 from rackwatt.agents.source import Context, Source, StartError
 from rackwatt.twin.servers.redfish import FakeRedfish
-from rackwatt.wire.clock import SYSTEM_CLOCK, Clock, ManualClock
 from rackwatt.wire.readings import Quality
 from rackwatt.wire.sample import Sample
 
@@ -32,8 +27,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def row(fake: FakeRedfish, device: str = "r1", name: str = "nvl72-rack", **more: Any) -> Any:
-    return {"device": device, "map": name, "url": fake.url, "credentials": "rack", **more}
+def row(fake: FakeRedfish, device: str = "r1", name: str = "nvl72-rack") -> Any:
+    return {"device": device, "map": name, "url": fake.url, "credentials": "rack"}
 
 
 def settings_of(rows: list[Any], **options: Any) -> Settings:
@@ -277,47 +272,6 @@ async def test_a_missing_password_is_said_at_the_start(folder: Path) -> None:
             await source.start()
 
 
-@contextlib.asynccontextmanager
-async def client_of(fake: FakeRedfish, folder: Path, clock: Clock) -> AsyncIterator[Client]:
-    settings = settings_of([row(fake)])
-    credentials = Credentials(user="monitor", password_file=Path("password"))
-    client = Client(settings.devices[0], settings, credentials, folder, clock)
-    try:
-        yield client
-    finally:
-        await client.aclose()
-
-
-async def test_a_busy_service_is_left_alone_as_long_as_it_asks(folder: Path) -> None:
-    clock = ManualClock()
-    with FakeRedfish() as fake:
-        async with client_of(fake, folder, clock) as client:
-            assert "Members" in await client.get("/redfish/v1/Chassis")
-            fake.inject("busy", "30")
-            with pytest.raises(GetFailed, match="asks to be left alone for 30 s") as caught:
-                await client.get("/redfish/v1/Chassis")
-            assert caught.value.quality is Quality.TIMEOUT
-            fake.clear()
-            asked = len(fake.requests)
-            clock.advance(29.0)
-            for _ in range(5):
-                with pytest.raises(GetFailed):
-                    await client.get("/redfish/v1/Systems")
-            assert len(fake.requests) == asked
-            clock.advance(2.0)
-            assert "Members" in await client.get("/redfish/v1/Systems")
-
-
-async def test_what_seldom_changes_is_asked_by_its_tag(folder: Path) -> None:
-    with FakeRedfish() as fake:
-        async with client_of(fake, folder, SYSTEM_CLOCK) as client:
-            first = await client.get("/redfish/v1/Chassis", fixed=True)
-            assert await client.get("/redfish/v1/Chassis", fixed=True) is first
-            assert "If-None-Match" in fake.requests[-1][2]
-            await client.get("/redfish/v1/Chassis")
-            assert "If-None-Match" not in fake.requests[-1][2], "never for readings"
-
-
 async def test_a_slow_service_holds_up_no_other(folder: Path) -> None:
     with FakeRedfish() as slow, FakeRedfish() as well:
         slow.inject("slow", "3")
@@ -365,70 +319,3 @@ async def test_another_version_of_firmware_is_told(folder: Path) -> None:
             await service.read_firmware()
             await Seen(source).until(lambda s: ("r1", "firmware_changed") in s.events)
             assert "CDU 9.9" in source.inventory()[0].firmware
-
-
-@pytest.mark.parametrize("name", ["nvl72-rack", "plain"])
-async def test_nothing_but_get_and_the_session_leaves(folder: Path, name: str) -> None:
-    with FakeRedfish("plain" if name == "plain" else "rack") as fake:
-        parts = {"with": ["gpus"]} if name == "nvl72-rack" else {}
-        async with source_of(folder, [row(fake, "r1", name) | parts]) as (source, _):
-            seen = Seen(source)
-            await seen.until(lambda s: len(s.values) == (1 if name == "plain" else 118))
-            for fault in (("expire", "all"), ("psu", "PowerShelf_1/PS1"), ("garbled", "all")):
-                fake.inject(*fault)
-                seen.values.clear()
-                await seen.until(lambda s: s.values)
-            await source.probe()
-            source.inventory()
-        kinds = {(method, path) for method, path, _ in fake.requests if method != "GET"}
-        assert kinds, "nothing was sent"
-        for method, path in kinds:
-            posts = method == "POST" and path == SESSIONS
-            assert posts or (method == "DELETE" and path.startswith(f"{SESSIONS}/"))
-
-
-@pytest.mark.parametrize("method", ["PATCH", "PUT", "POST", "DELETE"])
-async def test_a_write_would_be_seen(method: str) -> None:
-    with FakeRedfish(user=None) as fake:
-        async with httpx.AsyncClient() as client:
-            answer = await client.request(method, f"{fake.url}/redfish/v1/Chassis/Rack1", json={})
-        assert answer.status_code == 405
-        assert [(kind, path) for kind, path, _ in fake.requests] == [
-            (method, "/redfish/v1/Chassis/Rack1")
-        ]
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[str, str]:
-    """As a controller makes its own: for no name that anybody uses."""
-    paths = str(tmp_path / "bmc.pem"), str(tmp_path / "bmc.key")
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    made += ["-subj", "/CN=made-up-bmc", "-out", paths[0], "-keyout", paths[1]]
-    subprocess.run(made, check=True, capture_output=True, timeout=60)
-    return paths
-
-
-@pytest.mark.parametrize("trusted", [True, False])
-async def test_a_certificate_that_is_not_known_is_refused(
-    folder: Path, certificate: tuple[str, str], trusted: bool
-) -> None:
-    with FakeRedfish(certificate=certificate) as fake:
-        trust = {"ca_file": "bmc.pem", "check_name": False} if trusted else {}
-        async with source_of(folder, [row(fake, **trust)], events="off") as (source, _):
-            rows = await source.probe()
-        assert any(item.value is not None for item in rows) == trusted
-        assert trusted or not fake.requests, "no password went to a stranger"
-
-
-async def test_basic_login_where_there_are_no_sessions(folder: Path) -> None:
-    row_of = DeviceRow.model_validate({"device": "a", "map": "plain", "url": "http://127.0.0.1:1"})
-    with FakeRedfish(user=None) as fake:
-        settings = settings_of([row(fake)])
-        credentials = Credentials(user="monitor", password_file=Path("password"), login="basic")
-        client = Client(
-            row_of.model_copy(update={"url": fake.url}), settings, credentials, folder, SYSTEM_CLOCK
-        )
-        await client.get("/redfish/v1/Chassis")
-        await client.aclose()
-        assert fake.requests[-1][2]["Authorization"].startswith("Basic ")
-        assert {method for method, _, _ in fake.requests} == {"GET"}

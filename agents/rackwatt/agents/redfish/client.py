@@ -30,6 +30,11 @@ from rackwatt.wire.clock import Clock
 from rackwatt.wire.readings import Quality
 
 ROOT: Final = "/redfish/v1/"
+_HEADERS: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",  # a small answer must not become a big one
+    "OData-Version": "4.0",
+}
 _MOST_BYTES: Final = 8 * 1024 * 1024
 _STRIKES: Final = 3
 """Requests in a row that may run into their time-out before the service is left alone."""
@@ -96,7 +101,7 @@ class Client:
             timeout=settings.timeout,
             trust_env=False,
             follow_redirects=False,
-            headers={"Accept": "application/json", "OData-Version": "4.0"},
+            headers=_HEADERS,
             limits=httpx.Limits(max_connections=settings.parallel + _URGENT + 1),
         )
         self._slots = asyncio.Semaphore(settings.parallel)

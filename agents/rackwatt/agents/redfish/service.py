@@ -121,7 +121,8 @@ class Service:
         part, known = self.parts[name], self._devices[name]
         spots = await self._walker.find(ROOT, part.way)
         await asyncio.gather(*(self._learn(name, spot) for spot in spots))
-        return list(known.values())
+        order = dict.fromkeys((*(spot.path for spot in spots), *known))
+        return [known[path] for path in order if path in known]
 
     async def _learn(self, name: str, spot: Spot) -> None:
         part, known = self.parts[name], self._devices[name]
