@@ -124,6 +124,31 @@ def test_what_is_gone_does_not_run_and_what_did_not_answer_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
+    ("states", "value"),
+    [
+        (("Enabled", "Enabled"), 2.0),
+        (("Enabled", "Absent"), 1.0),
+        (("Enabled", "UnavailableOffline"), 1.0),
+        ((), Quality.NOT_SUPPORTED),
+    ],
+)
+def test_each_of_a_list_has_a_state_of_its_own(
+    states: tuple[str, ...], value: float | Quality
+) -> None:
+    count = Read(
+        value="PowerSupplies/[*]/Status/Health", words={"OK": 1, "Critical": 0}, fold="count"
+    )
+    power = {"PowerSupplies": [{"Status": {"State": state, "Health": "OK"}} for state in states]}
+    assert value_of(POWER["supplies_running_number"], count, [power]) == value
+    warm = Read(value="T/[PhysicalContext=Intake]/ReadingCelsius", unit="Cel", fold="max")
+    intake = {"PhysicalContext": "Intake", "ReadingCelsius": 24}
+    gone = {"PhysicalContext": "Intake", "ReadingCelsius": 99, "Status": {"State": "Absent"}}
+    assert value_of(POWER["temperature_celsius"], warm, [{"T": [intake, gone]}]) == 24.0
+    off = gone | {"Status": {"State": "Disabled"}}
+    assert isinstance(value_of(POWER["temperature_celsius"], warm, [{"T": [intake, off]}]), Quality)
+
+
+@pytest.mark.parametrize(
     ("fold", "value"), [("sum", 9.0), ("mean", 3.0), ("min", 2.0), ("max", 4.0), ("only", None)]
 )
 def test_folds(fold: Any, value: float | None) -> None:

@@ -125,10 +125,14 @@ def _numbers(read: Read, resource: Found) -> Iterator[float | Quality]:
         elif read.fold == "only" or not _is_empty(resource):
             yield idle
         return
-    items = pick(resource, read.value)
-    if not items:
-        yield Quality.NOT_SUPPORTED
-    for item in items:
+    head, bracket, tail = read.value.rpartition("]/")
+    if bracket:  # each of a list has a state of its own
+        inner = read.model_copy(update={"value": tail})
+        for element in pick(resource, f"{head}]"):
+            found = element if isinstance(element, Mapping) else Quality.NOT_SUPPORTED
+            yield from _numbers(inner, found)
+        return
+    for item in pick(resource, read.value):
         yield _number(read, item)
 
 

@@ -270,6 +270,7 @@ def plain(seconds: float, broken: Broken) -> dict[str, Resource]:
         PowerSupplies=[
             {"MemberId": "0", "Status": dict(_WELL)},
             {"MemberId": "1", "Status": {"State": "Enabled", "Health": health}},
+            {"MemberId": "2", "Status": {"State": "Absent"}},
         ],
     )
     thermal = build.add(
@@ -278,6 +279,7 @@ def plain(seconds: float, broken: Broken) -> dict[str, Resource]:
             {"MemberId": "0", "PhysicalContext": "CPU", "ReadingCelsius": 61},
             {"MemberId": "1", "PhysicalContext": "Intake", "ReadingCelsius": 23.5},
             {"MemberId": "2", "PhysicalContext": "Intake", "ReadingCelsius": 24},
+            {"MemberId": "3", "PhysicalContext": "Intake", "Status": {"State": "Absent"}},
         ],
     )
     chassis = build.add(
