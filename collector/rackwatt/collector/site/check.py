@@ -49,6 +49,8 @@ def summary(site: Site, time_ms: int) -> str:
         if u.validity.holds(time_ms)
     ]
     lines += _chain_lines(site)
+    lines += [f"phase {p.id}: in service {p.in_service or 'not yet'}" for p in site.phases]
+    lines += [f"commitment {c.id}: {c.kind}, due {c.due}, {c.source}" for c in site.commitments]
     lines += _paper_lines(site)
     if site.battery is not None:
         b = site.battery

@@ -32,6 +32,7 @@ from rackwatt.collector.site.models import SiteFile
 from rackwatt.collector.site.moves import NO_MOVES, Moves, load_moves, moved, moves_path, rehouse
 from rackwatt.collector.site.people import agents_of, contracts_of
 from rackwatt.collector.site.problems import Problems
+from rackwatt.collector.site.promises import commitments_of, phases_of
 from rackwatt.collector.site.repair import repaired
 from rackwatt.collector.site.tenants import tenants_of
 from rackwatt.collector.site.topology import (
@@ -155,6 +156,8 @@ def _build(problems: Problems, file: SiteFile, moves: Moves) -> Site:
         fuel=fuel,
         fuel_factors=MappingProxyType(dict(file.carbon.fuel_factors)),
         chains=chains_of(problems, file, layout),
+        phases=phases_of(problems, file, layout),
+        commitments=commitments_of(problems, file),
         files=MappingProxyType(problems.files),
     )
 

@@ -20,6 +20,7 @@ from rackwatt.collector.site.fields import (
     Ratio,
     WattHours,
 )
+from rackwatt.collector.site.promise_models import CommitmentModel, PhaseModel
 from rackwatt.wire.config import Duration
 
 Role = Literal[
@@ -280,6 +281,8 @@ class SiteFile(_Model):
     halls: tuple[HallModel, ...] = ()
     power_chain: PowerChainModel | None = None
     cooling_chain: CoolingChainModel | None = None
+    phases: tuple[PhaseModel, ...] = ()
+    commitments: tuple[CommitmentModel, ...] = ()
     devices: Names = ()
     agents: tuple[AgentModel, ...] = ()
     tenants: tuple[TenantModel, ...] = ()

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from rackwatt.collector.accounting.capacity.chain import Chain
 from rackwatt.collector.accounting.capacity.ride_through import HeatMass
+from rackwatt.collector.accounting.commitments import Commitment, Phase
 from rackwatt.collector.accounting.factor_series import FactorLine
 from rackwatt.collector.accounting.fuels import FuelLine
 from rackwatt.collector.site.factors import Factor, FactorName, FactorValue, Scope
@@ -321,6 +322,9 @@ class Site:
     """g CO2e per litre, by fuel; there are no defaults."""
     chains: SiteChains = field(default_factory=SiteChains)
     """What feeds what."""
+    phases: tuple[Phase, ...] = ()
+    commitments: tuple[Commitment, ...] = ()
+    """What was promised in public."""
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 by name: of the site file, its moves, and the CSV files that it names."""
 
