@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Phases of a site, and what was promised in public: checked, with what does not fit."""
 
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
@@ -45,7 +46,7 @@ def phases_of(problems: Problems, file: SiteFile, layout: Layout) -> tuple[Phase
 
 def _check_days(problems: Problems, key: Key, model: PhaseModel) -> None:
     known = [(name, day) for name in _DAYS if (day := getattr(model, name)) is not None]
-    for (before, first), (name, day) in zip(known, known[1:], strict=False):
+    for (before, first), (name, day) in pairwise(known):
         if day < first:
             problems.add((*key, name), f"is before {before}: {day} comes before {first}")
 
