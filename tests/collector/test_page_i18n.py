@@ -45,7 +45,7 @@ def text_nodes(html: str) -> list[str]:
 
 
 def test_the_files_that_these_tests_read_are_there() -> None:
-    assert len(TEMPLATES) == 6
+    assert len(TEMPLATES) == 7
     assert len(SCRIPTS) == 12
 
 
@@ -69,7 +69,7 @@ def test_no_english_is_left_over(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", OTHERS)
-@pytest.mark.parametrize("page", ["operators", "wall", "chain"])
+@pytest.mark.parametrize("page", ["operators", "wall", "commitments", "chain"])
 def test_no_english_sentence_reaches_a_page_in_another_language(page: str, language: str) -> None:
     frame = demo_frame(1_790_000_000_000)
     html = Renderer().render(page, language, frame)
@@ -97,7 +97,7 @@ def test_every_text_is_used_and_every_used_text_exists() -> None:
     families: tuple[str, ...]
     families = ("agent.", "hall.", "severity.", "share.", "sink.", "source.", "state.", "store.")
     families = (*families, "why.", "window.", "quality.", "language.", "number.", "units.")
-    families = (*families, "kind.", "redundancy.")
+    families = (*families, "kind.", "redundancy.", "promise.")
     missing = {key for key in used if key[-1] not in "._"} - set(ENGLISH)
     assert not missing
     unused = {key for key in ENGLISH if key not in used and not key.startswith(families)}

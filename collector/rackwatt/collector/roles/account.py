@@ -16,6 +16,7 @@ from starlette.routing import Route
 from rackwatt.collector.access import Access
 from rackwatt.collector.accounting.battery import initial
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
+from rackwatt.collector.commitments.service import Commitments
 from rackwatt.collector.copies.copier import Copier
 from rackwatt.collector.exposition import exposition
 from rackwatt.collector.ingest import garbage
@@ -38,6 +39,7 @@ from rackwatt.collector.roles.sorting import Batch, Wanted, sort
 from rackwatt.collector.roles.standing import SECONDS as STANDING_SECONDS
 from rackwatt.collector.roles.standing import Standings
 from rackwatt.collector.service import serve_http
+from rackwatt.collector.signing.keys import SigningKey
 from rackwatt.collector.site import Site
 from rackwatt.collector.store.open import AnyStore
 from rackwatt.wire.clock import Clock
@@ -61,6 +63,8 @@ class AccountOptions:
     """Who signed the collectors' certificates; None: an authority that the system knows."""
     access: Access = field(default_factory=Access)
     """Who may read page and metrics."""
+    sign_key: SigningKey | None = None
+    """Signs what is published; None: it says that it is unsigned."""
 
 
 class Accountant:
@@ -95,6 +99,7 @@ class Accountant:
         utilities = frozenset((meter.kind, meter.id) for meter in site.utilities)
         self._wanted = Wanted(utilities, self._devices.probes)
         self._standings = Standings(site, path)
+        self._commitments = Commitments(site, path, self._standings, options.sign_key)
         self._history = History()
         self._ledger_view = LedgerView()
         self._held: Sequence[Held] = ()
@@ -220,14 +225,17 @@ class Accountant:
         view = CollectorView.merge(views)
         frame = make_frame(self._site, figures, self._devices, view, self._ledger_view, now)
         frame["quality"] |= self._meters.quality()
+        frame["commitments"] = self._commitments.measure(frame, now)
         return figures, frame
 
     async def _stand(self) -> None:
         """Where year and month stand: once a minute, at first each second until all is read."""
         due = 0.0
         async for _ in ticks(1.0, self._clock):
-            if self._clock.monotonic() >= due or not self._standings.complete:
+            complete = self._standings.complete and self._commitments.complete
+            if self._clock.monotonic() >= due or not complete:
                 await asyncio.to_thread(self._standings.turn)
+                await asyncio.to_thread(self._commitments.turn)
                 due = self._clock.monotonic() + STANDING_SECONDS
 
     def _maintenance(self) -> Mapping[str, Mapping[str, Any]]:
@@ -249,6 +257,7 @@ class Accountant:
             routes=[
                 *routes(self._page),
                 *self._chains.routes(),
+                *self._commitments.routes(),
                 *self._meters.routes(),
                 Route("/metrics", self._metrics),
                 Route("/healthz", self._healthz),

@@ -82,11 +82,10 @@ def commitments_of(problems: Problems, file: SiteFile) -> tuple[Commitment, ...]
 def _check_words(problems: Problems, key: Key, model: CommitmentModel) -> None:
     if model.published > model.due:
         problems.add((*key, "due"), f"is before it was published, on {model.published}")
-    words = {("text", name): text for name, text in model.text.items()}
-    for (at, name), text in {**words, ("source", ""): model.source}.items():
-        where = (*key, at, name) if name else (*key, at)
+    words: list[tuple[Key, str]] = [(("text", name), text) for name, text in model.text.items()]
+    for where, text in (*words, (("source",), model.source)):
         if not text.strip() or not text.strip().isprintable():
-            problems.add(where, "must be one line of words")
+            problems.add((*key, *where), "must be one line of words")
     if "://" in model.source and link_of(model.source) is None:
         problems.add((*key, "source"), "an address begins with https:// or http://, with no spaces")
 

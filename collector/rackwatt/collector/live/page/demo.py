@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from rackwatt.collector.live.page import LivePage, SecurityHeaders, routes
+from rackwatt.collector.live.page.demo_promises import demo_promises
 
 HOUR_MS: Final = 3600 * 1000
 STEP_MS: Final = 10_000
@@ -260,6 +261,7 @@ def demo_frame(time_ms: int) -> dict[str, Any]:
         "nodes": {"total": 32, "online": 32},
         "quality": _quality(time_ms),
         "maintenance": [_outage(time_ms)],
+        "commitments": demo_promises(),
         "events": _events(time_ms),
     }
 
