@@ -36,6 +36,7 @@ DRIVERS: Final = MappingProxyType(
         "modbus": "rackwatt.agents.modbus",
         "snmp": "rackwatt.agents.snmp",
         "redfish": "rackwatt.agents.redfish",
+        "bacnet": "rackwatt.agents.bacnet",
         "nvml": "rackwatt.agents.nvml",
         "host": "rackwatt.agents.host",
         "blueprint": "rackwatt.agents.blueprint",
@@ -45,7 +46,13 @@ DRIVERS: Final = MappingProxyType(
 that a GPU node needs no Modbus library. A mapping literal cannot hold a name twice."""
 
 EXTRAS: Final = MappingProxyType(
-    {"modbus": "modbus", "snmp": "snmp", "redfish": "redfish", "nvml": "nvml"}
+    {
+        "modbus": "modbus",
+        "snmp": "snmp",
+        "redfish": "redfish",
+        "bacnet": "bacnet",
+        "nvml": "nvml",
+    }
 )
 
 _BROKER_FILES: Final = ("password_file", "ca_file", "certificate_file", "key_file")
