@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import rackwatt.agents.metrics
+import rackwatt.agents.safety.metrics
 import rackwatt.collector.ingest.metrics
 import rackwatt.collector.live.metrics
+import rackwatt.collector.meters.metrics
 import rackwatt.collector.refusals
 import rackwatt.collector.roles.metrics
 from rackwatt.wire import schema
@@ -47,6 +49,10 @@ changelog. A share or ratio that is unknown is absent, never 0. Units: see the n
 
 {_table(rackwatt.collector.roles.metrics.CATALOGUE)}
 
+## Meters (accountant)
+
+{_table(rackwatt.collector.meters.metrics.CATALOGUE)}
+
 ## Delivery (each collector)
 
 {_table(rackwatt.collector.ingest.metrics.CATALOGUE)}
@@ -58,6 +64,10 @@ changelog. A share or ratio that is unknown is absent, never 0. Units: see the n
 ## At the edge (each agent, where `metrics.listen` is set)
 
 {_table(rackwatt.agents.metrics.CATALOGUE)}
+
+## Safety (each agent with a `safety:` section)
+
+{_table(rackwatt.agents.safety.metrics.CATALOGUE)}
 """
 
 

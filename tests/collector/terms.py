@@ -25,6 +25,7 @@ class Terms:
     pue_category: int | None = 2
     buses: tuple[str, ...] = ("",)
     ties: tuple[Tie, ...] = ()
+    not_in_service: frozenset[str] = frozenset()
 
 
 def terms(category: int = 2, **roles: Sequence[str]) -> Terms:

@@ -30,6 +30,9 @@ SAME_ON_PURPOSE = {
         "severity.info",
         "sources.title",
         "racks.gpus",
+        "chain.maintenance",
+        "chain.phase",
+        "kind.cdu",
     },
     "ar": set[str](),
 }
@@ -42,8 +45,8 @@ def text_nodes(html: str) -> list[str]:
 
 
 def test_the_files_that_these_tests_read_are_there() -> None:
-    assert len(TEMPLATES) == 5
-    assert len(SCRIPTS) == 7
+    assert len(TEMPLATES) == 7
+    assert len(SCRIPTS) == 12
 
 
 @pytest.mark.parametrize("language", OTHERS)
@@ -66,7 +69,7 @@ def test_no_english_is_left_over(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", OTHERS)
-@pytest.mark.parametrize("page", ["operators", "wall"])
+@pytest.mark.parametrize("page", ["operators", "wall", "commitments", "chain"])
 def test_no_english_sentence_reaches_a_page_in_another_language(page: str, language: str) -> None:
     frame = demo_frame(1_790_000_000_000)
     html = Renderer().render(page, language, frame)
@@ -82,16 +85,19 @@ def test_templates_hold_no_text_of_their_own(template: Path) -> None:
     jinja = r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}"
     source = re.sub(jinja, "", template.read_text(), flags=re.DOTALL)
     words = {text for text in text_nodes(source) if re.search(r"[^\W\d]{2}", text)}
-    assert words <= {"PUE", "Rackwatt", "scripts/build-assets"}
+    files = {"scripts/build-assets", "docs/chains.md", "docs/examples/site-chains.yaml"}
+    assert words <= {"PUE", "Rackwatt", *files}
 
 
 def test_every_text_is_used_and_every_used_text_exists() -> None:
     sources = "\n".join(path.read_text() for path in [*TEMPLATES, *SCRIPTS])
     used = set(re.findall(r"(?:ui\.t|ui\.message)\('([\w.]+)'", sources))
+    used |= set(re.findall(r"\"(chain\.\w+)\"", sources))
     assert used
     families: tuple[str, ...]
     families = ("agent.", "hall.", "severity.", "share.", "sink.", "source.", "state.", "store.")
     families = (*families, "why.", "window.", "quality.", "language.", "number.", "units.")
+    families = (*families, "kind.", "redundancy.", "promise.")
     missing = {key for key in used if key[-1] not in "._"} - set(ENGLISH)
     assert not missing
     unused = {key for key in ENGLISH if key not in used and not key.startswith(families)}

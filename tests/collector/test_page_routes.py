@@ -311,3 +311,18 @@ async def test_one_frame_is_rendered_once_for_all_who_ask() -> None:
         page.publish(demo_frame(NOW + 1000))
         assert (await client.get("/")).text != answers[0].text
     assert len(rendered) == 2
+
+
+@pytest.mark.parametrize(("language", "title"), [("en", "cooling chain"), ("ar", "سلسلة")])
+async def test_the_chain_page_says_how_to_add_chains_and_links_back(
+    language: str, title: str
+) -> None:
+    answer = await get(f"/chain?lang={language}", demo_frame(NOW))
+    assert answer.status_code == 200
+    assert title in answer.text
+    assert "docs/chains.md" in answer.text
+    assert "static/js/chain.js" in answer.text
+    assert "static/js/page.js" not in answer.text
+    assert not re.search(r"<script>|<style|style=|onclick=", answer.text)
+    operators = await get(f"/?lang={language}", demo_frame(NOW))
+    assert f'href="chain?lang={language}"' in operators.text

@@ -72,8 +72,44 @@ def test_a_reset_gpu_counts_from_zero(start_site: Start) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "field", "shown"),
+    [
+        ("leak", None, "leak_ratio", 1.0),
+        ("flow", None, "facility_flow_liters_per_second", 0.0),
+        ("level", 0.3, "level_ratio", 0.3),
+        ("pump", None, "pumps_running_number", 1.0),
+        ("pump", 2, "flow_liters_per_second", 0.0),
+    ],
+)
+def test_what_befalls_a_coolant_unit_shows_until_it_is_mended(
+    start_site: Start, name: str, value: float | None, field: str, shown: float
+) -> None:
+    site = start_site(NOON)
+    cdu = next(device.id for device in site.devices.values() if device.kind == "coolant")
+    before = dict(site.panel.values(cdu))
+    site.inject(name, cdu, value=value)
+    assert site.panel.values(cdu)[field] == shown != before[field]
+    site.clear()
+    assert site.panel.values(cdu) == before
+
+
+def test_a_warm_supply_and_a_lost_pump_in_numbers(start_site: Start) -> None:
+    site = start_site(NOON)
+    cdu = next(device.id for device in site.devices.values() if device.kind == "coolant")
+    before = dict(site.panel.values(cdu))
+    site.inject("warm", cdu, value=4)
+    site.inject("pump", cdu)
+    after = site.panel.values(cdu)
+    supply = "supply_temperature_celsius"
+    assert after[supply] == pytest.approx(before[supply] + 4)
+    pressure = "differential_pressure_pascals"
+    assert 0.3 < after[pressure] / before[pressure] < 0.5
+
+
+@pytest.mark.parametrize(
     ("name", "target", "message"),
     [
+        ("leak", "pv-1", "no target 'pv-1' for 'leak'"),
         ("deaf", "pv-1", "did you mean 'dead'"),
         ("dead", "pv1", "did you mean 'pv-1'"),
         ("gpu_lost", "pv-1", "no target"),

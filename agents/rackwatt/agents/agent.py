@@ -13,6 +13,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from rackwatt.agents.aside import Aside
+from rackwatt.agents.safety.watch import Safety
 from rackwatt.agents.settings import Config
 from rackwatt.agents.source import ErrorCounter, Source, StartError
 from rackwatt.agents.stuck import Stuck
@@ -38,6 +40,7 @@ _IN_FLIGHT: Final = 32
 _LIVE_MESSAGES: Final = 1000
 _STEP_SECONDS: Final = 1.0
 """A wall clock that moved so much against the steady one was set."""
+_PATIENCE_SECONDS: Final = 0.5
 _REQUEST_BYTES: Final = 100_000
 """Of a replay request: twice what one of 1000 ranges can take."""
 
@@ -66,6 +69,7 @@ class Agent:
         outbox: the durable queue, not started.
         errors: where the driver counts what it could not read.
         clock: where the time comes from.
+        safety: the rules that must not wait, if there are any.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Agent:
         outbox: Outbox,
         errors: ErrorCounter,
         clock: Clock = SYSTEM_CLOCK,
+        safety: Safety | None = None,
     ) -> None:
         self._config = config
         self._source = source
@@ -91,6 +96,9 @@ class Agent:
         self._stepped = asyncio.Event()
         self._leaving = False
         self.outbox = outbox
+        self.safety = safety
+        # Where something must not wait, a disk that hangs lets the window grow, and no more.
+        self._keeper = Aside(self._keep, None if safety is None else _PATIENCE_SECONDS)
         self.errors = errors
         self.counts = Counts()
         self.session = Session(
@@ -116,20 +124,25 @@ class Agent:
                 trying again would not help, or with what a driver's bug raised.
         """
         await self.outbox.start()
+        if self.safety is not None:
+            self.safety.load()
         try:
             async with asyncio.TaskGroup() as tasks:
                 session = tasks.create_task(self.session.run(), name="session")
                 beat = tasks.create_task(self._beat(), name="status")
                 tasks.create_task(self._send(), name="send")
                 announce = tasks.create_task(self._announce(), name="clock")
+                warn = tasks.create_task(self.safety.run(), name="safety") if self.safety else None
                 try:
                     await self._start_source()
                     await self._sample()
                 finally:
                     self._leaving = True
                     announce.cancel()
+                    if warn is not None:
+                        warn.cancel()
                     beat.cancel()  # nothing may say "online" after our goodbye
-                    await self._keep()
+                    await self._keeper.finish()
                     await self._say_goodbye()
                     session.cancel()
         finally:
@@ -161,14 +174,17 @@ class Agent:
             index = -(-tick.due_ms // send_ms)
             if window_index is not None and index != window_index:
                 # The turn at the window's end was missed: what it has goes with its own time.
-                await self._keep()
+                await self._keeper.go()
             window_index = index
             self._last_round_ms = self._clock.now_ms()
             self._look_at_clock()
-            self._window.add(await self._source.sample())
+            samples = await self._source.sample()
+            self._window.add(samples)
+            if self.safety is not None:
+                self._window.add(self.safety.take(samples))
             self.counts.rounds += 1
             if tick.due_ms % send_ms == 0:
-                await self._keep()
+                await self._keeper.go()
                 window_index = None
 
     def _look_at_clock(self) -> None:

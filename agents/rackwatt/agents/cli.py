@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rackwatt.agents.agent import Agent
+from rackwatt.agents.safety import command as safety
 from rackwatt.agents.settings import Loaded, load_configs
 from rackwatt.agents.source import ProbeRow, StartError
 from rackwatt.wire.clock import SYSTEM_CLOCK
@@ -77,6 +78,7 @@ _COMMANDS = (
     ("run", "sample and send until stopped", _RUN, _RUN_MORE),
     ("probe", "read every device once: raw and decoded values side by side", _PROBE, _PROBE_MORE),
     ("check", "check files without touching any device", _CHECK, _CHECK_MORE),
+    ("safety", "alarms of the safety rules: show, reset, drill", safety.TEXT, safety.MORE),
 )
 """Name, help in the list, description, and what comes below the options."""
 
@@ -105,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "config", nargs="+", type=Path, metavar="FILE", help="an agent's YAML file"
         )
+        if name == "safety":
+            safety.add_options(command)
     return parser
 
 
@@ -115,12 +119,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=logging.DEBUG if options.verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    for noisy in ("pymodbus", "pysnmp", "mqtt", "asyncio"):
+    for noisy in ("pymodbus", "pysnmp", "mqtt", "asyncio", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         loaded = load_configs(options.config)
         if options.command == "check":
             return _check(loaded)
+        if options.command == "safety":
+            return safety.command(loaded, options)
         if options.command == "probe":
             return asyncio.run(_probe(loaded))
         return asyncio.run(_run(loaded))
@@ -140,6 +146,8 @@ def _check(loaded: Sequence[Loaded]) -> int:
             f"source {item.config.source}, samples every {agent.sample_every:g} s, "
             f"sends every {agent.send_every:g} s to {item.config.broker.url}"
         )
+        for loop in item.config.safety.loops if item.config.safety is not None else ():
+            print(f"  safety: {loop.device}: {', '.join(loop.rules)}")
     return 0
 
 
@@ -203,7 +211,8 @@ def make_agent(loaded: Loaded) -> Agent:
         max_bytes=settings.max_bytes,
         clock=SYSTEM_CLOCK,
     )
-    return Agent(loaded.config, loaded.create_source(), outbox, loaded.context.errors)
+    source, rules = loaded.create_source(), loaded.create_safety()
+    return Agent(loaded.config, source, outbox, loaded.context.errors, safety=rules)
 
 
 async def _run(loaded: Sequence[Loaded]) -> int:

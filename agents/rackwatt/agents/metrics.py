@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from rackwatt.agents.agent import Agent
 from rackwatt.agents.listener import listen
+from rackwatt.agents.safety.metrics import families
 from rackwatt.wire.metrics import MetricSpec
 
 ROUNDS: Final = MetricSpec("rackwatt_agent_rounds_total", "counter", "Sampling rounds.")
@@ -78,6 +79,7 @@ class AgentCollector(Collector):
             READ_ERRORS.family(((reason.value,), count) for reason, count in errors),
             OUTBOX_BYTES.of(agent.outbox.size_bytes),
             CONNECTED.of(float(agent.session.connected.is_set())),
+            *(families(agent.safety) if agent.safety is not None else ()),
         ]
 
 

@@ -13,6 +13,10 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from rackwatt.agents.rows import DeviceName
+from rackwatt.agents.safety.courier import Identity
+from rackwatt.agents.safety.settings import SafetySettings
+from rackwatt.agents.safety.settings import misfits as safety_misfits
+from rackwatt.agents.safety.watch import Safety, make_safety
 from rackwatt.agents.source import Context, Source
 from rackwatt.wire.config import (
     ByteSize,
@@ -31,6 +35,8 @@ DRIVERS: Final = MappingProxyType(
     {
         "modbus": "rackwatt.agents.modbus",
         "snmp": "rackwatt.agents.snmp",
+        "redfish": "rackwatt.agents.redfish",
+        "bacnet": "rackwatt.agents.bacnet",
         "nvml": "rackwatt.agents.nvml",
         "host": "rackwatt.agents.host",
         "blueprint": "rackwatt.agents.blueprint",
@@ -39,7 +45,15 @@ DRIVERS: Final = MappingProxyType(
 """Source name to module. The module exports `Settings` and `create`; it is imported when used, so
 that a GPU node needs no Modbus library. A mapping literal cannot hold a name twice."""
 
-EXTRAS: Final = MappingProxyType({"modbus": "modbus", "snmp": "snmp", "nvml": "nvml"})
+EXTRAS: Final = MappingProxyType(
+    {
+        "modbus": "modbus",
+        "snmp": "snmp",
+        "redfish": "redfish",
+        "bacnet": "bacnet",
+        "nvml": "nvml",
+    }
+)
 
 _BROKER_FILES: Final = ("password_file", "ca_file", "certificate_file", "key_file")
 _SECRET_IN_URL: Final = re.compile(r"//[^/\s]*@")
@@ -111,6 +125,7 @@ class Config(_Strict):
     broker: BrokerSettings
     outbox: OutboxSettings = OutboxSettings()
     metrics: MetricsSettings | None = None
+    safety: SafetySettings | None = None
     source: str
 
 
@@ -160,6 +175,18 @@ class Loaded:
         """The source, not started."""
         return self._driver.create(self._section, self.context)
 
+    def create_safety(self) -> Safety | None:
+        """The safety class, not started; None: the file has none.
+
+        Raises:
+            OSError: the file of an Alertmanager's authority cannot be read.
+        """
+        if self.config.safety is None:
+            return None
+        agent = self.config.agent
+        identity = Identity(agent.site, agent.hall, agent.name)
+        return make_safety(self.config.safety, identity, self.context.config_dir, self.outbox_path)
+
 
 def load_config(path: Path) -> Loaded:
     """Read an agent's configuration.
@@ -174,6 +201,7 @@ def load_config(path: Path) -> Loaded:
     errors += _foreign_sections(document, name)
     errors += _broker_misfits(document)
     errors += _metrics_misfits(document)
+    errors += safety_misfits(document)
     misfits: Callable[[Document], Iterable[ConfigError]] | None = getattr(driver, "misfits", None)
     if misfits is not None:
         errors += misfits(document)

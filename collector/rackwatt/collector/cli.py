@@ -18,6 +18,7 @@ from rackwatt.collector.roles.arguments import (
     http_url,
     known_halls,
     optional_broker,
+    signing_key,
     usable_authority,
     web_access,
     writable_folder,
@@ -35,6 +36,7 @@ from rackwatt.collector.roles.options import (
     InfluxRollups,
     InfluxTokenFile,
     InfluxUrl,
+    SignKeyFile,
     SiteFile,
     Verbose,
     WebCertificateFile,
@@ -124,6 +126,7 @@ def up_command(
     web_certificate_file: WebCertificateFile = None,
     web_key_file: WebKeyFile = None,
     web_names: WebNames = None,
+    sign_key_file: SignKeyFile = None,
     duration: Annotated[
         str | None, typer.Option("--for", metavar="TIME", help="Stop after 90s, 10min, 2h …")
     ] = None,
@@ -138,6 +141,7 @@ def up_command(
     """
     configure_logging(verbose=verbose)
     with plain_errors():
+        signing_key("--sign-key-file", sign_key_file)
         options = UpOptions(
             data=data,
             host=host,
@@ -162,6 +166,7 @@ def up_command(
                 "--web-token-file": web_token_file,
                 "--web-certificate-file": web_certificate_file,
                 "--web-key-file": web_key_file,
+                "--sign-key-file": sign_key_file,
             },
             seconds=None if duration is None else seconds_of(duration, "--for"),
         )
@@ -296,6 +301,7 @@ def account_command(
     web_certificate_file: WebCertificateFile = None,
     web_key_file: WebKeyFile = None,
     web_names: WebNames = None,
+    sign_key_file: SignKeyFile = None,
     verbose: Verbose = False,
 ) -> None:
     """Keep the books: ledger, figures, metrics and page.
@@ -324,6 +330,7 @@ def account_command(
             with_collector_metrics=with_collector_metrics,
             collector_ca_file=collector_ca_file,
             access=web_access(web_token_file, web_certificate_file, web_key_file, web_names or ()),
+            sign_key=signing_key("--sign-key-file", sign_key_file),
         )
         free_address(host, port)
         writable_folder("--data", data)

@@ -14,8 +14,15 @@ OWN: Final = {
     "ledger": "rackwatt.collector.ledger.commands:ledger_app",
     "pki": "rackwatt.collector.pki.cli:pki_app",
     "deadletter": "rackwatt.collector.ingest.commands:letters_app",
+    "meter": "rackwatt.collector.meters.commands:meter_app",
+    "maintenance": "rackwatt.collector.watchkeeping.commands.maintenance:maintenance_app",
+    "shift": "rackwatt.collector.watchkeeping.commands.shift:shift_app",
+    "ack": "rackwatt.collector.watchkeeping.commands.ack:ack_app",
+    "handover": "rackwatt.collector.watchkeeping.commands.handover:handover_app",
 }
 """The collector's groups: where each stands."""
+SINGLE: Final = frozenset({"ack", "handover"})
+"""Of these, applications with one command, which is it."""
 ROOMS: Final = "rackwatt.commands"
 """Entry points: the groups of other rooms."""
 
@@ -55,7 +62,11 @@ class Groups(TyperGroup):
         """Add the group of that name, if there is one."""
         if name in OWN:
             module, _, attribute = OWN[name].partition(":")
-            self._add(name, getattr(import_module(module), attribute))
+            found = getattr(import_module(module), attribute)
+            if name in SINGLE:
+                self.commands[name] = typer.main.get_command(found)
+            else:
+                self._add(name, found)
             return
         for group in entry_points(group=ROOMS, name=name):
             try:

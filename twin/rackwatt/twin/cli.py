@@ -146,11 +146,12 @@ def truth_command(
         "rackwatt twin break dead grid-1 --seconds 30",
         "rackwatt twin break stuck pv-1",
         "rackwatt twin break gpu_lost r1-01-n1/3",
+        "rackwatt twin break leak cdu-a1",
     ),
 )
 def break_command(
     fault: Annotated[
-        str, typer.Argument(metavar="FAULT", help="dead, exception, stuck, reset, gpu_lost, xid …")
+        str, typer.Argument(metavar="FAULT", help="dead, stuck, reset, gpu_lost, xid, leak, pump …")
     ],
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help="A device of the site file, or node/index.")

@@ -6,9 +6,11 @@ business of the agents' maps, which the servers share.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
+
+import numpy as np
 
 from rackwatt.twin.spec import MeterSpec, TwinSpec
 from rackwatt.twin.world import World
@@ -20,8 +22,15 @@ Values = dict[str, float]
 Kind = Literal["power", "climate", "coolant"]
 _PHASE_VOLTS: Final = 230.0
 _POWER_FACTOR: Final = 0.985
+_SHARES: Final = (0.3353, 0.3304, 0.3343)
+_SAG: Final = 0.05
+"""How far a phase's voltage falls, by how much more than a third of the load lies on it."""
 _START_FROM, _START_TO = 150_000.0, 3_000_000.0
 """Registers start somewhere here, Wh: used meters; single precision still counts in 0.25 Wh."""
+
+
+PUMPS: Final = 2.0
+"""Of each coolant unit; one is enough, and both run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +51,32 @@ class Device:
     """The row that it stands in, of rack devices."""
 
 
-def _electrical(world: World, stream: int, power: float) -> Values:
-    """Voltages and currents of a three-phase connection at `power` W; negative: it exports."""
+def _electrical(
+    world: World, stream: int, power: float, shares: Sequence[float] = _SHARES
+) -> Values:
+    """Voltages and currents of a three-phase connection at `power` W; negative: it exports.
+
+    The phases' powers add up to `power`, and each is voltage times current times power factor.
+    """
     seed, time = world.spec.seed, world.sim_time
     volts = _PHASE_VOLTS * (1.0 + 0.004 * process(seed, 900, 300.0, time))
     volts *= 1.0 + 0.001 * process(seed, 901 + stream, 20.0, time)
-    amperes = abs(power) / (3.0 * volts * _POWER_FACTOR)
     values = {
         "voltage_volts": volts * math.sqrt(3.0),
-        "current_amperes": amperes,
         "frequency_hertz": 50.0 + 0.015 * process(seed, 899, 30.0, time),
         "apparent_power_volt_amperes": abs(power) / _POWER_FACTOR,
         "reactive_power_volt_amperes_reactive": power * math.tan(math.acos(_POWER_FACTOR)),
         "power_factor_ratio": _POWER_FACTOR,
     }
-    for phase, part in (("l1", 1.006), ("l2", 0.991), ("l3", 1.003)):
-        values[f"voltage_{phase}_volts"] = volts * (2.0 - part)
-        values[f"current_{phase}_amperes"] = amperes * part
-        values[f"power_{phase}_watts"] = power * part / 3.0
+    amperes = 0.0
+    for phase, share in zip(("l1", "l2", "l3"), shares, strict=True):
+        loaded = volts * (1.0 - _SAG * (3.0 * share - 1.0))
+        current = abs(power) * share / (loaded * _POWER_FACTOR)
+        values[f"voltage_{phase}_volts"] = loaded
+        values[f"current_{phase}_amperes"] = current
+        values[f"power_{phase}_watts"] = power * share
+        amperes += current / 3.0
+    values["current_amperes"] = amperes
     return values
 
 
@@ -146,6 +163,7 @@ def _cdu(cdu: str) -> Callable[[World], Values]:
             "return_pressure_pascals": 160_000.0,
             "differential_pressure_pascals": drop,
             "pump_speed_ratio": loop.pump,
+            "pumps_running_number": PUMPS,
             "valve_position_ratio": min(0.2 + 0.7 * loop.pump, 1.0),
             "level_ratio": 0.87,
             "leak_ratio": 0.0,
@@ -165,7 +183,7 @@ def _pdu(index: int, second: bool, number: int) -> Callable[[World], Values]:
         part = 1.0 - share if second else share
         power = float(floor.rack_shown[index]) * part
         return {
-            **_electrical(world, number, power),
+            **_electrical(world, number, power, floor.rack_phases[index].tolist()),
             "power_watts": power,
             "energy_import_watt_hours": float(floor.rack_energy[index]) * part,
         }
@@ -173,14 +191,25 @@ def _pdu(index: int, second: bool, number: int) -> Callable[[World], Values]:
     return read
 
 
-def _row(first: int, last: int, number: int) -> Callable[[World], Values]:
+def _row(first: int, last: int, number: int, side: str = "") -> Callable[[World], Values]:
+    """A row's busway: both of them, or that of side `a` or `b`."""
+
     def read(world: World) -> Values:
-        power = float(world.floor.rack_power[first:last].sum())
+        floor = world.floor
+        racks = slice(first, last)
+        first_part = floor.rack_share[racks]
+        part = np.ones_like(first_part)
+        if side:
+            part = first_part if side == "a" else 1.0 - first_part
+        powers = floor.rack_power[racks] * part
+        phases = powers @ floor.rack_phases[racks]
+        power = float(powers.sum())
+        shares = (phases / power).tolist() if power else _SHARES
         return {
-            **_electrical(world, number, power),
+            **_electrical(world, number, power, shares),
             "power_watts": power,
             "power_export_watts": 0.0,
-            "energy_import_watt_hours": float(world.floor.rack_energy[first:last].sum()),
+            "energy_import_watt_hours": float((floor.rack_energy[racks] * part).sum()),
             "energy_export_watt_hours": 0.0,
         }
 
@@ -287,9 +316,9 @@ class Catalogue:
         return (*self.site, *(device for devices in below for device in devices))
 
 
-def row_meter(row: str) -> str:
-    """Id of the busway meter of a row."""
-    return f"{row}-busway"
+def row_meter(row: str, side: str = "") -> str:
+    """Id of the meter of a row's busways together, or of that of side `a` or `b`."""
+    return f"{row}-busway-{side}" if side else f"{row}-busway"
 
 
 def catalogue(spec: TwinSpec, floor: Floor) -> Catalogue:
@@ -328,12 +357,14 @@ def _hall_devices(spec: TwinSpec, floor: Floor) -> dict[str, tuple[Device, ...]]
         ]
         for row in hall.rows if hall.metering == "row" else ():
             first, last = rows[row.id][0], rows[row.id][-1] + 1
-            read, number = _row(first, last, 200 + first), 200 + first
-            device = Device(
-                row_meter(row.id), "power", "schneider-pm5xxx", read,
-                _peaks(floor.largest_power), starts(spec.seed, number),
-            )  # fmt: skip
-            devices.append(device)
+            for i, side in enumerate(("", "a", "b") if spec.feeds.side_meters else ("",)):
+                number = 200 + first + 40_000 * i
+                device = Device(
+                    row_meter(row.id, side), "power", "schneider-pm5xxx",
+                    _row(first, last, number, side),
+                    _peaks(floor.largest_power), starts(spec.seed, number),
+                )  # fmt: skip
+                devices.append(device)
         halls[hall.id] = tuple(devices)
     return halls
 

@@ -9,9 +9,16 @@
 | `reset` | meter, CDU, PDU | its energy registers start again at 0, once |
 | `rollover` | meter, PDU | its main register jumps to `value` Wh (20) below its modulus, once |
 | `bias` | meter, PDU | measures `value` times the truth (default 1.02), energies from now on too |
+| `leak` | CDU | its leak detector is wet |
+| `pump` | CDU | `value` pumps (default 1) stand still; flow and pressure fall with them |
+| `flow` | CDU | its facility water has stopped: flow 0 |
+| `level` | CDU | its coolant stands at `value` (default 0.4, a ratio) |
+| `warm` | CDU | its supply is `value` K (default 6) warmer |
 | `gpu_lost` | GPU | falls off the bus; other GPUs of the node go on |
 | `gpu_reset` | GPU | the driver was reloaded: its energy counter starts again at 0, once |
 | `xid` | GPU | the driver reports XID `value` (default 79), once |
+
+What befalls a CDU is what its sensors show: no rack of the simulation gets warmer by it.
 
 A GPU is named `{node}/{index}` or `{node}/{uuid}`. Without a duration a fault stays until
 `clear`; those marked "once" have none. `rollover` at run time is a jump of the register, as when
@@ -29,7 +36,8 @@ from typing import Final
 from rackwatt.wire.config import nearest
 
 ONCE: Final = frozenset({"reset", "rollover", "gpu_reset", "xid"})
-LASTING: Final = frozenset({"dead", "exception", "stuck", "bias", "gpu_lost"})
+CDU_FAULTS: Final = frozenset({"leak", "pump", "flow", "level", "warm"})
+LASTING: Final = frozenset({"dead", "exception", "stuck", "bias", "gpu_lost"}) | CDU_FAULTS
 GPU_FAULTS: Final = frozenset({"gpu_lost", "gpu_reset", "xid"})
 ALIASES: Final = {"silent": "dead", "meter_reset": "reset", "timeout": "dead"}
 
@@ -52,8 +60,11 @@ class Fault:
 class Faults:
     """The faults that are on; the clock comes with each call."""
 
-    def __init__(self, devices: Iterable[str], gpus: Iterable[str]) -> None:
+    def __init__(
+        self, devices: Iterable[str], gpus: Iterable[str], cdus: Iterable[str] = ()
+    ) -> None:
         self._devices = frozenset(devices)
+        self._cdus = frozenset(cdus)
         self._gpus = frozenset(gpus)
         self._active: dict[tuple[str, str], Fault] = {}
 
@@ -67,6 +78,7 @@ class Faults:
         if real not in ONCE | LASTING:
             raise FaultError(f"no fault {name!r} ({nearest(name, ONCE | LASTING)})")
         known = self._gpus if real in GPU_FAULTS else self._devices
+        known = self._cdus if real in CDU_FAULTS else known
         if target not in known:
             raise FaultError(f"no target {target!r} for {real!r} ({nearest(target, known)})")
         return real

@@ -17,6 +17,7 @@ from typing import Any, Final
 import yaml
 
 from rackwatt.twin.addresses import Credentials, Gateway, Host
+from rackwatt.twin.chains import SIDES, chains_document
 from rackwatt.twin.devices import Catalogue, Device, catalogue, default_meters, row_meter
 from rackwatt.twin.gpufile import gpu_uuid, write_layout
 from rackwatt.twin.gpus import make_layout
@@ -214,6 +215,7 @@ def site_document(spec: TwinSpec) -> dict[str, Any]:
         ]
     document["meters"] = _meters(spec)
     document["halls"] = [_hall(spec, hall) for hall in spec.halls]
+    document |= chains_document(spec, Floor(spec))
     document["agents"] = _agents(spec)
     if spec.tenants:
         document["tenants"] = [_tenant(spec, tenant) for tenant in spec.tenants]
@@ -242,10 +244,12 @@ def _meters(spec: TwinSpec) -> list[dict[str, Any]]:
     terms: list[str] = []
     for hall in spec.halls:
         if hall.metering == "row":
+            sides = ("", *SIDES) if spec.feeds.side_meters else ("",)
             listed += [
-                {"id": row_meter(row.id), "class": _LOAD_CLASS, "cadence": "1s", "hall": hall.id}
-                for row in hall.rows
-            ]
+                {"id": row_meter(row.id, side), "class": _LOAD_CLASS, "cadence": "1s",
+                 "hall": hall.id}
+                for side in sides for row in hall.rows
+            ]  # fmt: skip
             terms += [row_meter(row.id) for row in hall.rows]
         else:
             terms += [f"{row.racks}-pdu-[a-b]" for row in hall.rows]

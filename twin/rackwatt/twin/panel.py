@@ -61,6 +61,8 @@ class Panel:
 
     def _read(self, device: str) -> Values:
         values = self._devices[device].read(self._world)
+        if self._devices[device].kind == "coolant":
+            self._hurt(device, values)
         fault = self._faults.get("bias", device)
         offsets = self.offsets.get(device, {})
         for name in values:
@@ -69,6 +71,25 @@ class Panel:
             elif fault is not None and name.startswith(_BIASED):
                 values[name] *= _factor(fault)
         return values
+
+    def _hurt(self, cdu: str, values: Values) -> None:
+        """What a fault of a coolant unit makes its sensors show."""
+        if self._faults.get("leak", cdu):
+            values["leak_ratio"] = 1.0
+        if self._faults.get("flow", cdu):
+            values["facility_flow_liters_per_second"] = 0.0
+        if fault := self._faults.get("level", cdu):
+            values["level_ratio"] = 0.4 if fault.value is None else fault.value
+        if fault := self._faults.get("warm", cdu):
+            values["supply_temperature_celsius"] += 6.0 if fault.value is None else fault.value
+        if fault := self._faults.get("pump", cdu):
+            there = values["pumps_running_number"]
+            left = max(there - (1.0 if fault.value is None else fault.value), 0.0)
+            values["pumps_running_number"] = left
+            # Of parallel pumps the rest gives somewhat more than its share.
+            share = (left / there) ** 0.7
+            values["flow_liters_per_second"] *= share
+            values["differential_pressure_pascals"] *= share**2
 
     # what faults do to a display
 

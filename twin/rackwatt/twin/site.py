@@ -96,7 +96,8 @@ class SimulatedSite:
         listed = catalogue(spec, self.world.floor)
         self.devices: dict[str, Device] = {device.id: device for device in listed.all}
         self.layout: Layout = make_layout(spec, self.world.floor)
-        self.faults = Faults(self.devices, targets(self.layout))
+        cdus = [device.id for device in listed.all if device.kind == "coolant"]
+        self.faults = Faults(self.devices, targets(self.layout), cdus)
         self.panel = Panel(self.world, self.devices, self.faults)
         self.modulus: Modulus | None = None
         """Set by who knows the maps: needed for `rollover`."""

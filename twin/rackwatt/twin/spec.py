@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from rackwatt.twin.feedspec import FeedsSpec, RowFeedsSpec
 from rackwatt.twin.patterns import expand
 from rackwatt.wire.config import (
     ConfigError,
@@ -169,6 +170,7 @@ class RowSpec(_Strict):
     """The OID map that the row's PDUs answer by."""
     snmp: Literal["v2c", "v3"] = "v2c"
     """How the agents ask them; the PDUs answer to both."""
+    feeds: RowFeedsSpec = RowFeedsSpec()
 
     @field_validator("racks")
     @classmethod
@@ -303,6 +305,7 @@ class TwinSpec(_Strict):
     genset: GensetSpec = GensetSpec()
     cooling: CoolingSpec = CoolingSpec()
     ups: UpsSpec = UpsSpec()
+    feeds: FeedsSpec = FeedsSpec()
     other_watts: Watts = 2_200.0
     halls: tuple[HallSpec, ...] = Field(min_length=1)
     jobs: tuple[JobSpec, ...] = ()

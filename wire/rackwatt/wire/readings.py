@@ -153,6 +153,9 @@ class PowerReading(Reading):
         Value, _f("var", "reactive power, signed", _P, -_P)
     ] = None
     temperature_celsius: Celsius = None
+    supplies_running_number: Annotated[
+        Value, _f("1", "power supplies that run", 1000.0, how="min")
+    ] = None
 
 
 class GpuReading(Reading):
@@ -212,6 +215,7 @@ class CoolantReading(Reading):
     heat_watts: Annotated[Value, _f("W", "heat removed", _P, -_P)] = None
     heat_energy_watt_hours: WattHours = None
     pump_speed_ratio: Ratio = None
+    pumps_running_number: Annotated[Value, _f("1", "pumps that run", 100.0, how="min")] = None
     level_ratio: Ratio = None
     valve_position_ratio: Ratio = None
     leak_ratio: Annotated[Value, _f("1", "1 when a leak is sensed", 1.0, how="max")] = None

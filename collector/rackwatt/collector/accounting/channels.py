@@ -125,6 +125,10 @@ class TermsLike(Protocol):
     def ties(self) -> Sequence[TieLike]:
         """The lines between them."""
 
+    @property
+    def not_in_service(self) -> Collection[str]:
+        """Meters that are there, and whose readings enter no signed figure."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tap:

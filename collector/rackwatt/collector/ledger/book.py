@@ -30,6 +30,7 @@ from rackwatt.collector.ledger.records import GRACE_MS, InputRecord, Refusal, in
 from rackwatt.collector.ledger.rules import Rules
 from rackwatt.collector.ledger.schema import prepare
 from rackwatt.collector.ledger.sites import SiteBooks, cadence_ms
+from rackwatt.collector.ledger.upkeep import Outage, Upkeep
 from rackwatt.wire.clock import SYSTEM_CLOCK, Clock
 from rackwatt.wire.database import connect
 from rackwatt.wire.inventory import InventoryItem
@@ -102,15 +103,19 @@ class Ledger(Books):
         self._intake = Intake(
             self._meta, self._inputs, self._held, self._dirty, self._journal, self._counters
         )
-        self._metered = Metered(site, self._inputs, battery)
+        self._upkeep = Upkeep(self._journal)
+        self._metered = Metered(site, self._inputs, battery, self._upkeep)
         rules = Rules(factors, battery, initial_watt_hours)
         self._basis = Noting(db, self._journal, rules, origin or Origin(), clock.now_ms)
         self._closer = Closer(db, self._journal, self._dirty, self._metered, rules, self._basis)
         self._decisions = Decisions(
-            self._meta, self._journal, self._dirty, self._intake, self._months
+            self._meta, self._journal, self._dirty, self._intake, self._months, self._upkeep
         )
         self._compaction = Compaction(db, self._dirty)
         self._orders = Orders(db)
+        self._remembering = (
+            self._inputs, self._journal, self._held, self._counters, self._basis, self._upkeep
+        )  # fmt: skip
         self._quarters: Quarters | None = None
         self._attributed: int | None = None
 
@@ -325,6 +330,10 @@ class Ledger(Books):
 
     # --- reading -------------------------------------------------------------------------------
 
+    def outages(self) -> list[Outage]:
+        """What was, is or will be out for maintenance, as it was said."""
+        return self._upkeep.outages()
+
     def battery_state(self) -> tuple[BatteryState, int] | None:
         """The battery at the end of the last closed interval, and that end."""
         through = self.closed_through_ms()
@@ -343,7 +352,7 @@ class Ledger(Books):
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            for part in (self._inputs, self._journal, self._held, self._counters, self._basis):
+            for part in self._remembering:
                 part.forget()
             raise
 

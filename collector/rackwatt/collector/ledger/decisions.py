@@ -19,6 +19,7 @@ from rackwatt.collector.ledger.months import (
 )
 from rackwatt.collector.ledger.orders import ACT, RELEASE, RESTATE, Order
 from rackwatt.collector.ledger.records import INTERVAL_MS, Refusal, interval_of
+from rackwatt.collector.ledger.upkeep import ACTS, MAINTENANCE, Upkeep
 
 _OWN: Final = frozenset(
     {BASIS, RESTATE, RELEASE, CLOSED_ACT, FINAL_ACT, REOPENED_ACT, LATE_AFTER_FINAL}
@@ -56,13 +57,20 @@ class Decisions:
     """Carries decisions out, inside the caller's transaction."""
 
     def __init__(
-        self, meta: Meta, journal: Journal, dirty: Dirty, intake: Intake, months: Months
+        self,
+        meta: Meta,
+        journal: Journal,
+        dirty: Dirty,
+        intake: Intake,
+        months: Months,
+        upkeep: Upkeep,
     ) -> None:
         self._meta = meta
         self._journal = journal
         self._dirty = dirty
         self._intake = intake
         self._months = months
+        self._upkeep = upkeep
 
     def restate(self, start_ms: int, end_ms: int, signed: Signed) -> int:
         """Mark closed intervals to be booked again; return the act's place in the chain.
@@ -104,12 +112,18 @@ class Decisions:
         """Record a decision; return its place in the chain.
 
         Raises:
-            Refusal: The name is the ledger's own, or a reconciliation is not complete.
+            Refusal: The name is the ledger's own, a reconciliation is not complete, or maintenance
+                does not fit what was said of it before.
         """
         if name in _OWN:
             raise Refusal(f"'{name}' is what the ledger itself records")
         if name == RECONCILE and not all(_is_number(data.get(key)) for key in _RECONCILED):
             raise Refusal(f"a reconciliation has {', '.join(_RECONCILED)}, all of them numbers")
+        if name in ACTS:
+            span = self._upkeep.changed(name, data, self._meta)
+            if span is not None:
+                self._dirty.span(*span, Why(MAINTENANCE, signed.author))
+            self._upkeep.forget()
         return self._journal.act(signed.time_ms, name, data, signed.author, signed.reason)
 
     def carry_out(self, order: Order, time_ms: int) -> dict[str, Any]:

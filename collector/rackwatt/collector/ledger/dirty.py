@@ -17,7 +17,9 @@ CARRIED: Final = "battery"
 HOUR: Final = "hour_closed"
 RELEASED: Final = "released"
 RESTATED: Final = "restated"
-RESTATING: Final = frozenset({LATE, CARRIED, RELEASED, RESTATED, "inventory", "new_series"})
+RESTATING: Final = frozenset(
+    {LATE, CARRIED, RELEASED, RESTATED, "inventory", "new_series", "maintenance"}
+)
 """Causes that count as restatements; that a coarse register's hour settles is foreseen."""
 
 QUARTER_MS: Final = 15 * 60_000

@@ -67,7 +67,8 @@ class LedgerRow:
         start_ms: Start of the interval.
         revision: 1, 2, ...
         cause: ``closed``, ``late_data``, ``hour_closed``, ``battery`` (a change before moved
-            through it), ``inventory``, ``released``, ``restated``, ``new_series``.
+            through it), ``inventory``, ``released``, ``restated``, ``new_series``,
+            ``maintenance``.
         text: The row as canonical JSON.
         data: The row: energies in Wh, carbon in g, intensities in g/kWh, ``None`` = unknown.
         seq: Its place in the chain.

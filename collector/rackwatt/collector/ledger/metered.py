@@ -31,10 +31,14 @@ from rackwatt.collector.accounting.vocabulary import HOUR_MS, total
 from rackwatt.collector.ledger.inputs import Inputs
 from rackwatt.collector.ledger.journal import HEAT_REUSED, WATER_LITERS, Booking
 from rackwatt.collector.ledger.sites import SiteBooks, cadence_ms
+from rackwatt.collector.ledger.upkeep import MAINTENANCE, Upkeep
 
 _SHORT = 2
 _MANY = 4_000
 _MARKS = ("estimated", "shape_estimated", "provisional")
+_UNKNOWN = Energy(None)
+METER_NOT_IN_SERVICE = "meter_not_in_service"
+"""Flag: a term's meter is there and not in service, so that the term is unknown."""
 
 
 class Found(NamedTuple):
@@ -60,17 +64,38 @@ class Span:
     sensitivities: Sensitivities | None = None
     supplies: Sequence[str] = ()
     """UPSs, be they metering points or not."""
+    waiting: bool = False
+    """A meter among the terms is not in service."""
+
+
+_Waiting = tuple[tuple[int, int, int], Sequence[frozenset[str]], frozenset[str]]
+"""Of a span (ends, length): the meters that are not in service, by interval and all together."""
 
 
 class Metered:
-    """Makes bookings of intervals out of inputs."""
+    """Makes bookings of intervals out of inputs.
 
-    def __init__(self, site: SiteBooks, inputs: Inputs, battery: BatteryParameters) -> None:
+    Args:
+        site: What meters mean.
+        inputs: What they said.
+        battery: How it is booked.
+        upkeep: What was out for maintenance meanwhile; ``None``: nothing that matters here.
+    """
+
+    def __init__(
+        self,
+        site: SiteBooks,
+        inputs: Inputs,
+        battery: BatteryParameters,
+        upkeep: Upkeep | None = None,
+    ) -> None:
         self._site = site
         self._inputs = inputs
         self._battery = battery
+        self._upkeep = upkeep
         self._kept: dict[tuple[int, int], Span] = {}
         self._kept_version = 0
+        self._waiting: _Waiting | None = None
 
     def bookings(
         self, boundaries: Sequence[int]
@@ -124,15 +149,19 @@ class Metered:
             span.terms, span.taps = terms, self._taps(terms)
             span.columns = [(tap, *self._found(tap, span)) for tap in span.taps]
             span.sums, span.sensitivities = Sums(span.taps, terms.buses), None
+            waiting = terms.not_in_service
+            span.waiting = bool(waiting) and any(tap.device in waiting for tap in span.taps)
         found = [own[index] for _, own, _ in span.columns]
         values = [energy[0] for energy in found]
         nodes, ties = span.sums.of(values)
-        flags: set[str] = set()
+        flags: set[str] = {METER_NOT_IN_SERVICE} if span.waiting else set()
         for energy in found:
             if True in energy[1:]:
                 flags.update(n for n, mark in zip(_MARKS, energy[1:], strict=True) if mark)
         if self._on_battery(span.supplies, start, end):
             flags.add("ups_on_battery")
+        if self._upkeep is not None and self._upkeep.during(start, end):
+            flags.add(MAINTENANCE)
         bears = self._sensitivities(span, start)
         utilities, odd = self._utilities(span, index, start)
         claims = dict(self._claims(span, index, start))
@@ -246,12 +275,30 @@ class Metered:
             pace = cadence_ms(self._site, above, boundaries[0])
             data = replace(data, parent=parent, parent_cadence_ms=pace)
         found, events = energies(boundaries, data)
-        return Found(found, spec.resolution_watt_hours), events
+        signed = self._signed(tap.device, boundaries, found)
+        return Found(signed, spec.resolution_watt_hours), events
+
+    def _signed(
+        self, device: str, boundaries: Sequence[int], found: Sequence[Energy]
+    ) -> Sequence[Energy]:
+        """What of a meter's energies may be signed: those of intervals that it is in service."""
+        span = boundaries[0], boundaries[-1], len(boundaries)
+        if self._waiting is None or self._waiting[0] != span:
+            # A state holds for an interval if it does at its start.
+            sets = [frozenset(self._site.terms_at(at).not_in_service) for at in boundaries[:-1]]
+            self._waiting = span, sets, frozenset().union(*sets)
+        _, waiting_in, ever = self._waiting
+        if device not in ever:
+            return found
+        pairs = zip(found, waiting_in, strict=True)
+        return [_UNKNOWN if device in waiting else energy for energy, waiting in pairs]
 
     def _above(self, tap: Tap, time_ms: int) -> str | None:
         """The meter that feeds this one, as far as the site names a physical one."""
         meter = self._site.meters_at(time_ms).get(tap.device)
         if meter is None or tap.channel is not FORWARD:
+            return None
+        if meter.parent in self._site.terms_at(time_ms).not_in_service:
             return None
         return meter.parent or None
 

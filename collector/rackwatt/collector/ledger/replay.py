@@ -23,6 +23,7 @@ from rackwatt.collector.ledger.metered import Metered
 from rackwatt.collector.ledger.records import INTERVAL_MS
 from rackwatt.collector.ledger.rules import Rules
 from rackwatt.collector.ledger.sites import SiteBooks, cadence_ms
+from rackwatt.collector.ledger.upkeep import Upkeep
 
 
 def differing(stored: str, again: str) -> list[str]:
@@ -161,6 +162,7 @@ class InputReplay:
         self._meta = Meta(connection)
         self._inputs = _Watched(connection, partial(cadence_ms, site), Children(site))
         self._site = site
+        self._upkeep = Upkeep(Journal(connection))
         self._metered: dict[BatteryParameters, Metered] = {}
         self._too_late = [
             (act.seq, int(act.data["start_ms"]), int(act.data["end_ms"]))
@@ -214,7 +216,8 @@ class InputReplay:
     ) -> Mapping[int, Booking]:
         metered = self._metered.get(battery)
         if metered is None:
-            metered = self._metered[battery] = Metered(self._site, self._inputs, battery)
+            metered = Metered(self._site, self._inputs, battery, self._upkeep)
+            self._metered[battery] = metered
         found, _ = metered.bookings(boundaries)
         return {at: one for (at, _), one in zip(pairwise(boundaries), found, strict=True)}
 

@@ -23,6 +23,10 @@ _FIELDS: Final[Mapping[Kind, Sequence[str]]] = {
     "climate": ("temperature_celsius",),
 }
 """What is kept of kinds of which there are many devices."""
+CURRENTS: Final = (
+    "current_amperes", "current_l1_amperes", "current_l2_amperes", "current_l3_amperes",
+)  # fmt: skip
+"""Kept of the meters of the power chain besides."""
 
 
 @dataclass(slots=True)
@@ -74,6 +78,7 @@ class Devices:
             if position in rack.sensors
         )
         """Sensors that are shown; of others nothing is kept."""
+        self._feeds = frozenset(edge.meter for edge in site.chains.power.edges if edge.meter)
         self._events: list[tuple[int, str, Event]] = []
 
     def observe(self, kind: Kind, reading: ReceivedReading, received_ms: int) -> None:
@@ -89,8 +94,11 @@ class Devices:
         values: Mapping[str, float | None] = reading.values
         if kind == "climate" and reading.device not in self.probes:
             return
-        if kind in _FIELDS:
-            values = {name: values[name] for name in _FIELDS[kind] if name in values}
+        names = _FIELDS.get(kind)
+        if names is not None:
+            if kind == "power" and reading.device in self._feeds:
+                names = (*names, *CURRENTS)
+            values = {name: values[name] for name in names if name in values}
         latest = self._latest.setdefault(kind, {})
         known = latest.get(reading.device)
         if known is None:

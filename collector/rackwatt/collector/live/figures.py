@@ -278,8 +278,13 @@ class LiveFigures:
         self._channels = {}
 
     def _members(self) -> list[tuple[Tap, Feed | None]]:
-        found = ((tap, self._feeds.get((tap.device, tap.channel))) for tap in self._taps)
+        found = ((tap, self._signed(tap.device, tap.channel)) for tap in self._taps)
         return [(tap, feed) for tap, feed in found if feed is not None or not tap.optional]
+
+    def _signed(self, device: str, channel: Channel) -> Feed | None:
+        """What a meter in service said; what another one says enters no figure."""
+        waits = self._terms is not None and device in self._terms.not_in_service
+        return None if waits else self._feeds.get((device, channel))
 
     def _newest(self, now_ms: int) -> int | None:
         return None if self._newest_ms is None else min(self._newest_ms, now_ms)
@@ -339,10 +344,8 @@ class LiveFigures:
 
     def _pue(self, terms: Sequence[tuple[Tap, Feed | None]], newest: int, now_ms: int) -> LivePue:
         """Form it, on a site of very many terms only every few seconds: it is of 15 minutes."""
-        known, state = (
-            self._pue_known,
-            (len(terms), -1 if self._ups.is_open else self._ups.closed_ms),
-        )
+        known = self._pue_known
+        state = len(terms), -1 if self._ups.is_open else self._ups.closed_ms
         pace = len(terms) // _TERMS_A_SECOND * _SECOND_MS
         if known is not None and known[0] == state and 0 <= newest - known[1] <= pace:
             return known[2]
@@ -393,4 +396,4 @@ class LiveFigures:
     def _plants(self, instant: int) -> list[tuple[str, Feed | None]]:
         """The meter of each contract that holds."""
         holding = (c for c in self._site.contracts if c.validity.holds(instant))
-        return [(c.id, self._feeds.get((c.meter, FORWARD))) for c in holding]
+        return [(c.id, self._signed(c.meter, FORWARD)) for c in holding]

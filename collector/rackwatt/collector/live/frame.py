@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from rackwatt.collector.accounting.keyfigures import RETAINED
+from rackwatt.collector.ledger.upkeep import Outage
 from rackwatt.collector.live.demand import Demand
 from rackwatt.collector.live.devices import Devices
 from rackwatt.collector.live.figures import Figures
@@ -40,6 +41,23 @@ class LedgerView:
     restatements: int = 0
     held_readings: int | None = None
     """Readings that wait for a release: their agent's clock was wrong."""
+    outages: Sequence[Outage] = ()
+    """What is out for maintenance or is planned to be."""
+
+    def maintenance(self, now_ms: int) -> dict[str, dict[str, Any]]:
+        """What is out at an instant, by asset; what is to be back first comes first."""
+        return {
+            outage.asset: {
+                "asset": outage.asset,
+                "since": outage.start_ms,
+                "until": outage.until_ms,
+                "author": outage.author,
+                "reason": outage.reason,
+                "overdue": outage.overdue(now_ms),
+            }
+            for outage in sorted(self.outages, key=lambda one: (one.until_ms, one.asset))
+            if outage.out(now_ms)
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +135,7 @@ def make_frame(
             "ledger_closed": ledger.closed_through_ms,
             "delay_seconds": _delay(figures, now_ms),
         },
+        "maintenance": list(ledger.maintenance(now_ms).values()),
         "events": devices.events(),
     }
 

@@ -14,6 +14,12 @@ from rackwatt.collector.helptext import NARROW, more
 from rackwatt.collector.pki.authority import LEAF_DAYS, MAX_NAME_LETTERS
 from rackwatt.collector.pki.broker import STATE, acl, configuration
 from rackwatt.collector.pki.folder import ACL, BROKER, Folder, PkiError, write
+from rackwatt.collector.signing.commands import (
+    SIGN_KEY_EPILOG,
+    VERIFY_EPILOG,
+    sign_key_command,
+    verify_command,
+)
 from rackwatt.wire.clock import SYSTEM_CLOCK
 from rackwatt.wire.topics import check_name
 
@@ -226,3 +232,7 @@ def list_command(folder: Dir = Path("pki")) -> None:
         for item in Folder(folder).issued():
             state = f"revoked {item.revoked}" if item.revoked else f"until {item.expires}"
             typer.echo(f"{item.purpose:9}  {item.name:24}  {state}")
+
+
+pki_app.command("sign-key", epilog=SIGN_KEY_EPILOG)(sign_key_command)
+pki_app.command("verify", epilog=VERIFY_EPILOG)(verify_command)

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from rackwatt.collector.access import Access
 from rackwatt.collector.accounting.battery import initial
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
+from rackwatt.collector.commitments.service import Commitments
 from rackwatt.collector.copies.copier import Copier
 from rackwatt.collector.exposition import exposition
 from rackwatt.collector.ingest import garbage
@@ -28,7 +29,9 @@ from rackwatt.collector.live.frame import CollectorView, LedgerView, make_frame
 from rackwatt.collector.live.history import History, Point, past
 from rackwatt.collector.live.metrics import families
 from rackwatt.collector.live.page import LivePage, routes
+from rackwatt.collector.meters.service import Meters
 from rackwatt.collector.refusals import Refusals, without_refusals
+from rackwatt.collector.roles.chains import Chains
 from rackwatt.collector.roles.following import Following
 from rackwatt.collector.roles.keeping import Keeper, Settled
 from rackwatt.collector.roles.metrics import book_families, standing_families
@@ -36,6 +39,7 @@ from rackwatt.collector.roles.sorting import Batch, Wanted, sort
 from rackwatt.collector.roles.standing import SECONDS as STANDING_SECONDS
 from rackwatt.collector.roles.standing import Standings
 from rackwatt.collector.service import serve_http
+from rackwatt.collector.signing.keys import SigningKey
 from rackwatt.collector.site import Site
 from rackwatt.collector.store.open import AnyStore
 from rackwatt.wire.clock import Clock
@@ -59,6 +63,8 @@ class AccountOptions:
     """Who signed the collectors' certificates; None: an authority that the system knows."""
     access: Access = field(default_factory=Access)
     """Who may read page and metrics."""
+    sign_key: SigningKey | None = None
+    """Signs what is published; None: it says that it is unsigned."""
 
 
 class Accountant:
@@ -93,6 +99,7 @@ class Accountant:
         utilities = frozenset((meter.kind, meter.id) for meter in site.utilities)
         self._wanted = Wanted(utilities, self._devices.probes)
         self._standings = Standings(site, path)
+        self._commitments = Commitments(site, path, self._standings, options.sign_key)
         self._history = History()
         self._ledger_view = LedgerView()
         self._held: Sequence[Held] = ()
@@ -102,6 +109,8 @@ class Accountant:
         self._live: LiveFigures
         self._turn = asyncio.Lock()
         """Figures and devices are changed and read by one thread at a time, beside the loop."""
+        self._chains = Chains(site, self._devices, clock, self._turn, self._maintenance)
+        self._meters = Meters(site, path, clock, self._turn)
 
     async def run(self) -> None:
         """Work until cancelled.
@@ -120,6 +129,8 @@ class Accountant:
                 tasks.create_task(self._close_intervals(), name="close")
                 tasks.create_task(self._publish(), name="publish")
                 tasks.create_task(self._stand(), name="standing")
+                tasks.create_task(self._chains.run(), name="chains")
+                tasks.create_task(self._meters.run(), name="meters")
                 tasks.create_task(self._copier.run(), name="copy")
                 tasks.create_task(self._serve(), name="http")
         finally:
@@ -170,6 +181,7 @@ class Accountant:
                 self._live.registers(item.device, item.registers)
         for kind, reading, received_ms in batch.readings:
             self._devices.observe(kind, reading, received_ms)
+            self._meters.readings.observe(kind, reading, received_ms)
         for gpus, received_ms in batch.gpus:
             self._devices.observe_gpus(gpus, received_ms)
         for record in batch.inputs:
@@ -211,15 +223,24 @@ class Accountant:
     ) -> tuple[Figures, dict[str, Any]]:
         figures = self._live.figures(now)
         view = CollectorView.merge(views)
-        return figures, make_frame(self._site, figures, self._devices, view, self._ledger_view, now)
+        frame = make_frame(self._site, figures, self._devices, view, self._ledger_view, now)
+        frame["quality"] |= self._meters.quality()
+        frame["commitments"] = self._commitments.measure(frame, now)
+        return figures, frame
 
     async def _stand(self) -> None:
         """Where year and month stand: once a minute, at first each second until all is read."""
         due = 0.0
         async for _ in ticks(1.0, self._clock):
-            if self._clock.monotonic() >= due or not self._standings.complete:
+            complete = self._standings.complete and self._commitments.complete
+            if self._clock.monotonic() >= due or not complete:
                 await asyncio.to_thread(self._standings.turn)
+                await asyncio.to_thread(self._commitments.turn)
                 due = self._clock.monotonic() + STANDING_SECONDS
+
+    def _maintenance(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is out on purpose now, by asset."""
+        return self._ledger_view.maintenance(self._clock.now_ms())
 
     def families(self) -> list[Metric]:
         """The metrics of this process."""
@@ -227,6 +248,7 @@ class Accountant:
             return []
         own = families(self._site.id, self._figures, self._ledger_view)
         own += standing_families(self._site.id, self._standings.now)
+        own += [*self._chains.families(), *self._meters.families()]
         return [*own, *book_families(self._held, self._copier)]
 
     def app(self) -> Starlette:
@@ -234,6 +256,9 @@ class Accountant:
         return Starlette(
             routes=[
                 *routes(self._page),
+                *self._chains.routes(),
+                *self._commitments.routes(),
+                *self._meters.routes(),
                 Route("/metrics", self._metrics),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import ValidationError
@@ -21,6 +22,9 @@ from rackwatt.collector.site import Site
 from rackwatt.wire.config import ConfigError, ConfigErrors, load_document, nearest
 from rackwatt.wire.listening import MIN_TOKEN_LETTERS, is_token
 from rackwatt.wire.session import BrokerSettings
+
+if TYPE_CHECKING:
+    from rackwatt.collector.signing.keys import SigningKey
 
 
 class UsageProblem(Exception):  # noqa: N818 - the user's, not ours
@@ -166,6 +170,22 @@ def web_access(
             raise UsageProblem("--web-token-file: only letters, digits and signs of ASCII")
     usable_certificate("--web", certificate_file, key_file)
     return Access(tokens, certificate_file, key_file, tuple(names))
+
+
+def signing_key(option: str, file: Path | None) -> "SigningKey | None":
+    """The key that signs what is published.
+
+    Raises:
+        UsageProblem: the file holds none, or others may read it.
+    """
+    if file is None:
+        return None
+    from rackwatt.collector.signing.keys import KeyProblem, SigningKey
+
+    try:
+        return SigningKey.read(file)
+    except KeyProblem as error:
+        raise UsageProblem(f"{option}: {error}") from None
 
 
 def http_url(option: str, url: str) -> str:

@@ -12,7 +12,9 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from rackwatt.collector.accounting.channels import POWER_FIELDS
+from rackwatt.collector.live.devices import CURRENTS
 from rackwatt.collector.live.fleet import GpuReading, gpu_reading
+from rackwatt.collector.meters.readings import PHASES
 from rackwatt.wire.codec import Envelope, ReceivedReading, decode_envelope, decode_readings
 from rackwatt.wire.readings import FIELDS, Kind
 
@@ -23,7 +25,7 @@ _Time = Annotated[int, msgspec.Meta(ge=0, le=_MAX_INTEGER)]
 _Number = Annotated[int, msgspec.Meta(ge=1, le=_MAX_INTEGER)]
 _UNSAID: Final = -1
 _CLIMATE: Final = ("temperature_celsius",)
-_POWER: Final = tuple(sorted(POWER_FIELDS & FIELDS["power"].keys()))
+_POWER: Final = tuple(sorted((POWER_FIELDS | set(CURRENTS) | set(PHASES)) & FIELDS["power"].keys()))
 
 
 def _readings(kind: Kind, names: Iterable[str]) -> Any:

@@ -164,8 +164,13 @@ class Keeper:
         return await self.call(self._settled)
 
     def _settled(self) -> Settled:
-        view = LedgerView(self._ledger.closed_through_ms(), self._ledger.restatements())
-        return Settled(self._ledger.battery_state(), view, self._ledger.held())
+        ledger = self._ledger
+        view = LedgerView(
+            ledger.closed_through_ms(),
+            ledger.restatements(),
+            outages=[outage for outage in ledger.outages() if outage.end_ms is None],
+        )
+        return Settled(ledger.battery_state(), view, ledger.held())
 
     async def work(self, horizon_ms: int, gaps: Sequence[Gap] | None) -> Settled | None:
         """What is done once a second: orders, intervals, and now and then months.

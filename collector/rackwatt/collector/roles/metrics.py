@@ -11,6 +11,7 @@ from rackwatt.collector.copies.copier import Copier
 from rackwatt.collector.copies.metrics import CATALOGUE as COPY_CATALOGUE
 from rackwatt.collector.copies.metrics import copy_families
 from rackwatt.collector.ledger.held import Held
+from rackwatt.collector.live.chain_metrics import CATALOGUE as CHAIN_CATALOGUE
 from rackwatt.collector.roles.standing import Standing
 from rackwatt.wire.metrics import MetricSpec
 
@@ -47,7 +48,7 @@ MONTH_FLAGGED: Final = MetricSpec(
 )
 
 CATALOGUE: Final[Sequence[MetricSpec]] = (
-    EXPORT, EXPORT_CAP, MONTH_RESIDUAL, MONTH_FLAGGED, HELD, *COPY_CATALOGUE,
+    EXPORT, EXPORT_CAP, MONTH_RESIDUAL, MONTH_FLAGGED, HELD, *COPY_CATALOGUE, *CHAIN_CATALOGUE,
 )  # fmt: skip
 
 

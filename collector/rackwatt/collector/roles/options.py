@@ -89,6 +89,12 @@ WebKeyFile = Annotated[
     Path | None,
     typer.Option("--web-key-file", metavar="FILE", help="The private key of that certificate."),
 ]
+SignKeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--sign-key-file", metavar="FILE", help="Signs what is published: 'pki sign-key'."
+    ),
+]
 WebNames = Annotated[
     list[str] | None,
     typer.Option("--web-name", metavar="HOST", help="A name by which it is reached; repeatable."),

@@ -8,13 +8,13 @@ the year are there, its figures are unknown.
 
 import logging
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rackwatt.collector.accounting.accumulator import Accumulator
+from rackwatt.collector.accounting.accumulator import Accumulator, Sums
 from rackwatt.collector.accounting.calendar import Span, span_at, spans
 from rackwatt.collector.accounting.figures import PeriodFigures
 from rackwatt.collector.accounting.period import figures
@@ -32,6 +32,8 @@ SECONDS: Final = 60.0
 _DAYS_AT_ONCE: Final = 2
 _EXPORT: Final = "export"
 _RESIDUAL: Final = "residual_ratio"
+_KEPT: Final = (_EXPORT, _RESIDUAL, "origins", "load")
+_HOUR_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,33 @@ class Standing:
         export_cap_ratio: What the law allows, if the site file says so.
         month_residual_ratio: Residual over sources, of the month so far.
         month_flagged: Whether that is beyond the site's limit.
+        year: All that is known of the year so far; only what is summed up for it is filled in.
+        year_peak_watts: The highest mean load of a whole UTC hour of the year so far.
     """
 
     export_ratio: float | None = None
     export_cap_ratio: float | None = None
     month_residual_ratio: float | None = None
     month_flagged: bool | None = None
+    year: PeriodFigures | None = None
+    year_peak_watts: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """Sums of a local day."""
+
+    tallies: Mapping[str, Tally]
+    peak_watts: float | None
+
+
+def _day(sums: Sums) -> _Day:
+    loads = [  # Wh of an hour are W
+        load
+        for hour in sums.hours.values()
+        if hour.milliseconds == _HOUR_MS and (load := hour.value("load")) is not None
+    ]
+    return _Day({name: sums.tallies[name] for name in _KEPT}, max(loads, default=None))
 
 
 class Standings:
@@ -66,7 +89,7 @@ class Standings:
         self._site = site
         self._path = path
         self._seq: int | None = None
-        self._days: dict[int, dict[str, Tally]] = {}
+        self._days: dict[int, _Day] = {}
         self.complete = False
         """Whether all closed days of the year are known."""
         self.now = Standing(export_cap_ratio=site.export_cap_ratio)
@@ -97,8 +120,8 @@ class Standings:
                       if day.start_ms in self._days}  # fmt: skip
         wanted = [day for day in reversed(days) if day.start_ms not in self._days]
         for day in wanted[:_DAYS_AT_ONCE]:
-            sums = Accumulator(booked(r) for r in book.rows(day.start_ms, day.end_ms)).sums
-            self._days[day.start_ms] = {n: sums.tallies[n] for n in (_EXPORT, _RESIDUAL)}
+            rows = book.rows(day.start_ms, day.end_ms)
+            self._days[day.start_ms] = _day(Accumulator(booked(row) for row in rows).sums)
         missing = {day.start_ms for day in wanted[_DAYS_AT_ONCE:]}
         self.complete = not missing
         of_year = self._figures(days, year.start_ms, closed) if self.complete else None
@@ -111,7 +134,13 @@ class Standings:
             self._site.export_cap_ratio,
             None if of_month is None else of_month.residual_ratio.value,
             None if of_month is None else of_month.residual_month_flag,
+            of_year,
+            None if of_year is None else self._peak(days),
         )
+
+    def _peak(self, days: Iterable[Span]) -> float | None:
+        peaks = (self._days[day.start_ms].peak_watts for day in days)
+        return max((peak for peak in peaks if peak is not None), default=None)
 
     def _forget_changed(self, book: Book) -> None:
         """Days of which an entry is new are read again."""
@@ -132,7 +161,7 @@ class Standings:
     def _figures(self, days: Iterable[Span], start_ms: int, end_ms: int) -> PeriodFigures:
         whole = Accumulator()
         for day in days:
-            for name, tally in self._days[day.start_ms].items():
+            for name, tally in self._days[day.start_ms].tallies.items():
                 whole.sums.tallies[name].merge(tally)
         return figures(whole, rules_of(self._site, start_ms), Outside(start_ms, end_ms))
 

@@ -61,7 +61,7 @@ class UpOptions:
     access: Access = field(default_factory=Access)
     """Who may read the page and the metrics."""
     web_files: Mapping[str, Path | None] = field(default_factory=dict)
-    """The options with the files that `access` was made of: for collector and accountant."""
+    """Files for children: those that `access` was made of, and the key that signs, by option."""
     seconds: float | None = None
     """Stop by itself after so long; None: run until stopped."""
 

@@ -48,6 +48,9 @@ def summary(site: Site, time_ms: int) -> str:
         for u in site.utilities
         if u.validity.holds(time_ms)
     ]
+    lines += _chain_lines(site)
+    lines += [f"phase {p.id}: in service {p.in_service or 'not yet'}" for p in site.phases]
+    lines += [f"commitment {c.id}: {c.kind}, due {c.due}, {c.source}" for c in site.commitments]
     lines += _paper_lines(site)
     if site.battery is not None:
         b = site.battery
@@ -57,6 +60,21 @@ def summary(site: Site, time_ms: int) -> str:
         )
     lines += [f"default: {text}" for text in site.defaults]
     return "\n".join(lines)
+
+
+def _chain_lines(site: Site) -> list[str]:
+    """What feeds what, and what of it hangs on one asset with its owner's knowledge."""
+    lines: list[str] = []
+    for name, chain in (("power", site.chains.power), ("cooling", site.chains.cooling)):
+        if chain:
+            edges = _count(len(chain.edges), "edge")
+            lines.append(f"{name} chain: {_count(len(chain.assets), 'asset')}, {edges}")
+        common = [asset.id for asset in chain.assets.values() if asset.common]
+        if common:
+            lines.append(f"{name} chain: stated as common to all sides: {_some(common)}")
+    if site.chains.masses:
+        lines.append(f"thermal mass of {_count(len(site.chains.masses), 'rack')}")
+    return lines
 
 
 def _paper_lines(site: Site) -> list[str]:
@@ -90,6 +108,9 @@ def _meter_lines(site: Site, time_ms: int) -> list[str]:
         shown = (shown or "no meter at this time") + (f"; less {less}" if less else "")
         lines.append(f"role {role}: {shown}")
     lines.append(f"PUE category {_CATEGORY_TEXT[terms.pue_category]}")
+    if terms.not_in_service:
+        waiting = _some(sorted(terms.not_in_service))
+        lines.append(f"not in service, so unknown in signed figures: {waiting}")
     return lines
 
 

@@ -18,6 +18,7 @@ from rackwatt.collector.site.basics import (
 )
 from rackwatt.collector.site.buses import buses_of, check_buses, ties_of
 from rackwatt.collector.site.certificates import certificates_of
+from rackwatt.collector.site.chains import chains_of
 from rackwatt.collector.site.factor_series import factor_series_of
 from rackwatt.collector.site.factors import FACTOR_NAMES
 from rackwatt.collector.site.layout import Layout, check_feeds, lay_out
@@ -31,6 +32,7 @@ from rackwatt.collector.site.models import SiteFile
 from rackwatt.collector.site.moves import NO_MOVES, Moves, load_moves, moved, moves_path, rehouse
 from rackwatt.collector.site.people import agents_of, contracts_of
 from rackwatt.collector.site.problems import Problems
+from rackwatt.collector.site.promises import commitments_of, phases_of
 from rackwatt.collector.site.repair import repaired
 from rackwatt.collector.site.tenants import tenants_of
 from rackwatt.collector.site.topology import (
@@ -153,6 +155,9 @@ def _build(problems: Problems, file: SiteFile, moves: Moves) -> Site:
         utilities=utilities,
         fuel=fuel,
         fuel_factors=MappingProxyType(dict(file.carbon.fuel_factors)),
+        chains=chains_of(problems, file, layout),
+        phases=phases_of(problems, file, layout),
+        commitments=commitments_of(problems, file),
         files=MappingProxyType(problems.files),
     )
 

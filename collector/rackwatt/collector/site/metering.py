@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rackwatt.collector.site.layout import Layout
+from rackwatt.collector.site.meter_states import states_of
 from rackwatt.collector.site.models import MeterModel, Role
 from rackwatt.collector.site.problems import Problems
 from rackwatt.collector.site.topology import (
@@ -64,6 +65,7 @@ def _declare(
     place = Placement(model.hall or SITE_HALL)
     if model.hall is not None and model.hall not in halls:
         problems.unknown((*key, "hall"), "hall", [model.hall], halls)
+    states = states_of(problems, model, key, validity)
     for name in names:
         _claim_name(problems, table, name, validity, key)
         standing = name in layout.stands
@@ -76,7 +78,7 @@ def _declare(
         if model.accuracy is None and model.role is not None and not virtual:
             table.defaulted.append(name)
         table.keys.setdefault(name, key)
-        table.meters.append(
+        table.meters += [
             Meter(
                 id=name,
                 role=model.role,
@@ -87,11 +89,15 @@ def _declare(
                 position=model.position,
                 sum=tuple(members),
                 minus=tuple(minus),
-                validity=validity,
+                validity=span,
                 bus=_bus(model, place, layout),
                 parent=model.parent or "",
+                state=state,
+                calibrated=model.calibrated,
+                calibration_due=model.calibration_due,
             )
-        )
+            for span, state in states
+        ]
 
 
 def _bus(model: MeterModel, place: Placement, layout: Layout) -> str:

@@ -4,10 +4,11 @@
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from types import MappingProxyType
 from typing import Final
 
-from rackwatt.collector.site.models import Position, Role
+from rackwatt.collector.site.models import MeterState, Position, Role
 
 ALWAYS: Final = -(2**62)
 FOR_EVER: Final = 2**62
@@ -61,6 +62,12 @@ class Meter:
     """The bus that it sits on; "" on a site with one bus."""
     parent: str = ""
     """The meter that feeds it: gives the shape of a gap in which this one was silent."""
+    state: MeterState = "in_service"
+    """Only a meter in service enters figures that are signed."""
+    calibrated: date | None = None
+    """When it was calibrated last, as the site file knows."""
+    calibration_due: date | None = None
+    """The last day on which that calibration is good."""
 
     @property
     def virtual(self) -> bool:
@@ -105,6 +112,8 @@ class Terms:
     """All buses in the file's order; one without a name where the site has one bus."""
     ties: tuple[Tie, ...] = ()
     """The lines between buses that are there at this time."""
+    not_in_service: frozenset[str] = frozenset()
+    """Physical meters whose readings enter no signed figure at this time."""
 
 
 class Metering:
@@ -180,9 +189,16 @@ def net_counts(meters: Mapping[str, Meter], meter_id: str) -> dict[str, int]:
 def terms_of(
     meters: Mapping[str, Meter], buses: tuple[str, ...] = ("",), ties: tuple[Tie, ...] = ()
 ) -> Terms:
-    """What each role is made of. A term's bus is the role meter's, else its own."""
+    """What each role is made of. A term's bus is the role meter's, else its own.
+
+    A planned meter is no term: nothing flows there yet. Any other that is not in service stays
+    one, of which nothing is known.
+    """
     roles: dict[Role, list[Term]] = {}
     categories: list[int | None] = []
+    waiting = (m.id for m in meters.values() if not m.virtual and m.state != "in_service")
+    not_in_service = frozenset(waiting)
+    meters = {name: meter for name, meter in meters.items() if meter.state != "planned"}
     for meter in meters.values():
         if meter.role is None:
             continue
@@ -203,4 +219,5 @@ def terms_of(
         pue_category=min(known) if known and len(known) == len(categories) else None,
         buses=buses,
         ties=ties,
+        not_in_service=not_in_service,
     )

@@ -5,10 +5,12 @@ These models hold what one key can be wrong about; what several keys are wrong a
 stands in the rules (`rules.py`, `metering.py`).
 """
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from rackwatt.collector.site.chain_models import CoolingChainModel, PowerChainModel
 from rackwatt.collector.site.fields import (
     Accuracy,
     Efficiency,
@@ -18,12 +20,14 @@ from rackwatt.collector.site.fields import (
     Ratio,
     WattHours,
 )
+from rackwatt.collector.site.promise_models import CommitmentModel, PhaseModel
 from rackwatt.wire.config import Duration
 
 Role = Literal[
     "pv", "wind", "hydro", "grid", "genset", "battery", "it", "cooling", "losses", "other", "campus"
 ]
 Position = Literal["ups_output", "pdu_output", "it_input"]
+MeterState = Literal["planned", "installed", "commissioned", "in_service", "out"]
 Claim = Literal["ppa_pv", "ppa_wind", "ppa_hydro"]
 ContractKind = Literal["ppa", "wheeled"]
 WaterSource = Literal["fresh", "reclaimed", "rain"]
@@ -187,6 +191,10 @@ class MeterModel(Dated):
     hall: str | None = None
     bus: str | None = None
     parent: str | None = None
+    state: MeterState | None = None
+    state_since: Moment | None = None
+    calibrated: date | None = None
+    calibration_due: date | None = None
     sum: Names = ()
     minus: Names = ()
 
@@ -271,6 +279,10 @@ class SiteFile(_Model):
     contracts: tuple[ContractModel, ...] = ()
     meters: tuple[MeterModel, ...] = ()
     halls: tuple[HallModel, ...] = ()
+    power_chain: PowerChainModel | None = None
+    cooling_chain: CoolingChainModel | None = None
+    phases: tuple[PhaseModel, ...] = ()
+    commitments: tuple[CommitmentModel, ...] = ()
     devices: Names = ()
     agents: tuple[AgentModel, ...] = ()
     tenants: tuple[TenantModel, ...] = ()

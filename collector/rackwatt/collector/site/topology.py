@@ -7,6 +7,9 @@ from datetime import datetime
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
+from rackwatt.collector.accounting.capacity.chain import Chain
+from rackwatt.collector.accounting.capacity.ride_through import HeatMass
+from rackwatt.collector.accounting.commitments import Commitment, Phase
 from rackwatt.collector.accounting.factor_series import FactorLine
 from rackwatt.collector.accounting.fuels import FuelLine
 from rackwatt.collector.site.factors import Factor, FactorName, FactorValue, Scope
@@ -47,10 +50,12 @@ __all__ = [
     "Rack",
     "Settlement",
     "Site",
+    "SiteChains",
     "Supply",
     "Tenant",
     "Term",
     "Terms",
+    "ThermalMass",
     "Tie",
     "Utility",
     "Validity",
@@ -254,6 +259,26 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
+class ThermalMass:
+    """What warms up in a rack, and where its machines shut down."""
+
+    masses: tuple[HeatMass, ...]
+    limit_celsius: float
+
+
+@dataclass(frozen=True, slots=True)
+class SiteChains:
+    """What feeds what; empty where the site file does not say."""
+
+    power: Chain = field(default_factory=Chain)
+    cooling: Chain = field(default_factory=Chain)
+    needed: Mapping[str, int] = field(default_factory=dict)
+    """How many assets of a redundancy group are needed, by group."""
+    masses: Mapping[str, ThermalMass] = field(default_factory=dict)
+    """By rack."""
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """A site as its file says it is."""
 
@@ -295,6 +320,11 @@ class Site:
     """What gensets burnt, as documents say."""
     fuel_factors: Mapping[str, float] = field(default_factory=dict)
     """g CO2e per litre, by fuel; there are no defaults."""
+    chains: SiteChains = field(default_factory=SiteChains)
+    """What feeds what."""
+    phases: tuple[Phase, ...] = ()
+    commitments: tuple[Commitment, ...] = ()
+    """What was promised in public."""
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 by name: of the site file, its moves, and the CSV files that it names."""
 

@@ -84,6 +84,8 @@ class Floor:
         self._warmth = rng.normal(0.0, 1.6, total)
         self.rack_share = 0.5 + np.clip(rng.normal(0.0, 0.012, len(counts)), -0.03, 0.03)
         """The part of the rack's power that its first PDU carries."""
+        self.rack_phases = self._phase_shares(spec, rng)
+        """What of each rack's load lies on L1, L2 and L3: rows of three that add up to 1."""
         self._idle = self._per_gpu(spec, lambda row: GPUS[row.gpu].idle_watts)
         self._limit = self._per_gpu(spec, lambda row: GPUS[row.gpu].limit_watts)
         self._node_watts = self._per_rack(
@@ -114,6 +116,12 @@ class Floor:
         values = [value(row) for row in spec.rows for _ in row.rack_ids]
         return np.array(values, dtype=np.float64)
 
+    @staticmethod
+    def _phase_shares(spec: TwinSpec, rng: np.random.Generator) -> Array:
+        shares = np.array([row.feeds.phase_shares for row in spec.rows for _ in row.rack_ids])
+        uneven = shares * (1.0 + np.clip(rng.normal(0.0, 0.015, shares.shape), -0.04, 0.04))
+        return np.asarray(uneven / uneven.sum(axis=1, keepdims=True))
+
     def _per_gpu(self, spec: TwinSpec, value: _OfRow) -> Array:
         return np.asarray(self._per_rack(spec, value)[self._rack_of])
 
@@ -121,6 +129,11 @@ class Floor:
     def largest_power(self) -> float:
         """What all racks draw at their GPUs' limits, W."""
         return float(self._rack_power(self._limit).sum())
+
+    @property
+    def largest_rack_power(self) -> Array:
+        """What each rack draws at its GPUs' limits, W."""
+        return self._rack_power(self._limit)
 
     def _rack_power(self, gpu_power: Array) -> Array:
         gpus = np.add.reduceat(gpu_power, self._starts)

@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-TABLES: Final = ("racks", "agents")
+TABLES: Final = ("racks", "agents", "commitments")
 """Parts of a frame with a row for each of thousands of things."""
 
 

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from rackwatt.collector.live.page import LivePage, SecurityHeaders, routes
+from rackwatt.collector.live.page.demo_promises import demo_promises
 
 HOUR_MS: Final = 3600 * 1000
 STEP_MS: Final = 10_000
@@ -169,6 +170,8 @@ def _quality(time_ms: int) -> dict[str, Any]:
         "spool_bytes": 184_320,
         "restatements": 3,
         "held_readings": 1_412,
+        "meters_not_in_service": 2,
+        "calibrations_overdue": 1,
         "store_up": True,
         "points_stored": 1_284_907 + time_ms // 1000 % 10_000 * 61,
         "ledger_closed": time_ms - time_ms % 60_000 - 60_000,
@@ -257,7 +260,20 @@ def demo_frame(time_ms: int) -> dict[str, Any]:
         "agents": _agents(time_ms),
         "nodes": {"total": 32, "online": 32},
         "quality": _quality(time_ms),
+        "maintenance": [_outage(time_ms)],
+        "commitments": demo_promises(),
         "events": _events(time_ms),
+    }
+
+
+def _outage(time_ms: int) -> dict[str, Any]:
+    return {
+        "asset": "cdu-a2",
+        "since": time_ms - 2_700_000,
+        "until": time_ms - time_ms % HOUR_MS + 2 * HOUR_MS,
+        "author": "N. Idrissi",
+        "reason": "Filter of pump 2",
+        "overdue": False,
     }
 
 

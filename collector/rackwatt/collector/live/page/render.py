@@ -25,7 +25,7 @@ ASSETS: Final = STATIC / "vendor" / ".stamp"
 
 def complete(frame: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``frame`` with empty parts where it has none, so that a template can go through it."""
-    lists = ("racks", "hosts", "real_gpus", "coolant", "agents", "events")
+    lists = ("racks", "hosts", "real_gpus", "coolant", "agents", "events", "commitments")
     site = dict(frame.get("site") or {})
     site["name"] = site.get("name") or site.get("id") or "Rackwatt"
     state = frame.get("state")
@@ -73,7 +73,7 @@ class Renderer:
         )
 
     def render(self, page: str, language: str, frame: Mapping[str, Any]) -> str:
-        """Return the HTML of ``page`` (``operators`` or ``wall``) for one frame."""
+        """Return the HTML of ``page``, the name of a template, for one frame."""
         catalogue = self._catalogues[language]
         full = complete(frame)
         model = {**full, "view": _shortened(derive(full), full)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The addresses of the page: ``/``, ``/wall``, ``/events``, ``/api/…`` and ``/static/…``."""
+"""The page's addresses: ``/``, ``/wall``, ``/commitments``, ``/chain``, ``/events``, ``/api/…``."""
 
 import asyncio
 import os
@@ -105,6 +105,14 @@ class Page:
         """``/wall``: the public display."""
         return await self._html(request, "wall")
 
+    async def commitments(self, request: Request) -> Response:
+        """``/commitments``: what was promised in public, beside what is measured."""
+        return await self._html(request, "commitments")
+
+    async def chain(self, request: Request) -> Response:
+        """``/chain``: what feeds what; its figures come from ``/api/chain``."""
+        return await self._html(request, "chain")
+
     async def frame(self, _request: Request) -> Response:
         """``/api/frame``: the current frame as JSON."""
         return _json(serialise(self._source.frame()))
@@ -147,6 +155,8 @@ def routes(source: PageSource, renderer: Renderer | None = None) -> list[BaseRou
     return [
         Route("/", page.operators, name="page"),
         Route("/wall", page.wall, name="wall"),
+        Route("/commitments", page.commitments, name="commitments"),
+        Route("/chain", page.chain, name="chain"),
         Route("/events", page.events, name="events"),
         Route("/api/frame", page.frame, name="frame"),
         Route("/api/history", page.history, name="history"),

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Meters as things: their states, their commissioning, their calibrations."""
