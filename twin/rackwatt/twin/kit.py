@@ -217,6 +217,7 @@ def site_document(spec: TwinSpec) -> dict[str, Any]:
     document["halls"] = [_hall(spec, hall) for hall in spec.halls]
     document |= chains_document(spec, Floor(spec))
     document["agents"] = _agents(spec)
+    document |= {"phases": list(spec.phases), "commitments": list(spec.commitments)}
     if spec.tenants:
         document["tenants"] = [_tenant(spec, tenant) for tenant in spec.tenants]
     return document

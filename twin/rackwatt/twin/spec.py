@@ -311,6 +311,9 @@ class TwinSpec(_Strict):
     jobs: tuple[JobSpec, ...] = ()
     contracts: tuple[ContractSpec, ...] = ()
     tenants: tuple[TenantSpec, ...] = ()
+    phases: tuple[dict[str, Any], ...] = ()
+    commitments: tuple[dict[str, Any], ...] = ()
+    """Both as the site file has them, which says what is wrong with them."""
     meters: tuple[MeterSpec, ...] = ()
     cdu_map: str = "blueprint-cdu"
     rows_served: int | None = Field(default=None, ge=0)

@@ -21,7 +21,7 @@ def stands(
     first_loads: Mapping[str, Measured],
     *,
     now_ms: int,
-    complete: bool,
+    empty: bool,
 ) -> list[Stand]:
     """Return all promises of a site.
 
@@ -31,7 +31,7 @@ def stands(
         standing: What the closed books say of the year.
         first_loads: Since when phases carry load, by commitment.
         now_ms: The present, ms since 1970 UTC.
-        complete: Whether all of the year's books are read.
+        empty: Whether no book is closed yet.
     """
     today = site.local(now_ms).date()
     found = []
@@ -39,16 +39,16 @@ def stands(
         if one.kind == "in_service":
             year = first_loads.get(one.id, _UNKNOWN)
         else:
-            year = _of_year(one, standing, complete=complete)
+            year = _of_year(one, standing, empty=empty)
         live = _live(site, one, frame)
         found.append(Stand(one, live, year, state_of(one, year, today)))
     return found
 
 
-def _of_year(commitment: Commitment, standing: Standing, *, complete: bool) -> Measured:
+def _of_year(commitment: Commitment, standing: Standing, *, empty: bool) -> Measured:
     year = standing.year
     if year is None:
-        return Measured(reason=NO_BOOKS if complete else READING)
+        return Measured(reason=NO_BOOKS if empty else READING)
     if commitment.kind == "capacity":
         peak = standing.year_peak_watts
         # The highest hour that is known; one that is not may have been higher.

@@ -57,10 +57,9 @@ class Commitments:
 
     def measure(self, frame: Mapping[str, Any], now_ms: int) -> list[dict[str, Any]]:
         """Return the rows of the page, and keep what they say for those who ask for more."""
-        complete = self._standings.complete
         self._stands = stands(
             self._site, frame, self._standings.now, self._first.found,
-            now_ms=now_ms, complete=complete,
+            now_ms=now_ms, empty=self._standings.empty,
         )  # fmt: skip
         self._time_ms = now_ms
         return rows(self._site, self._stands)

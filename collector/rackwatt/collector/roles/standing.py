@@ -92,6 +92,8 @@ class Standings:
         self._days: dict[int, _Day] = {}
         self.complete = False
         """Whether all closed days of the year are known."""
+        self.empty = False
+        """Whether nothing is closed yet."""
         self.now = Standing(export_cap_ratio=site.export_cap_ratio)
 
     def turn(self) -> Standing:
@@ -110,6 +112,7 @@ class Standings:
         unknown = Standing(export_cap_ratio=self._site.export_cap_ratio)
         self._forget_changed(book)
         first, closed = book.first_ms(), book.closed_through_ms()
+        self.empty = first is None or closed is None
         if first is None or closed is None:
             return unknown
         zone = self._site.timezone
