@@ -14,7 +14,8 @@ from rackwatt.collector.site.topology import Site
 from rackwatt.twin import TwinSpec, load_spec
 from rackwatt.twin.chains import rounded_up, size
 from rackwatt.twin.devices import catalogue
-from rackwatt.twin.kit import dump_yaml, site_document
+from rackwatt.twin.files import dump_yaml
+from rackwatt.twin.kit import site_document
 from rackwatt.twin.site import SimulatedSite
 from rackwatt.twin.world import Almanac, World
 from rackwatt.wire.codec import ReceivedReading

@@ -9,7 +9,8 @@ import yaml
 
 from rackwatt.collector.site import load_site
 from rackwatt.twin import Kit, TwinSpec, build, load_kit, load_spec
-from rackwatt.twin.kit import dump_yaml, site_document
+from rackwatt.twin.files import dump_yaml
+from rackwatt.twin.kit import site_document
 from rackwatt.twin.patterns import expand
 from rackwatt.wire.config import ConfigErrors
 

@@ -116,6 +116,12 @@ def up_command(
         str,
         typer.Option(metavar="NAME", help="What to simulate: default, tetouan, or a YAML file."),
     ] = DEFAULT_SCENARIO,
+    alertmanagers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--alertmanager", metavar="URL", help="What the simulation's safety rules tell."
+        ),
+    ] = None,
     influx: InfluxUrl = None,
     influx_org: InfluxOrg = DEFAULT_ORG,
     influx_bucket: InfluxBucket = RAW_BUCKET,
@@ -157,6 +163,7 @@ def up_command(
             site_file=site,
             agent_files=[path.resolve() for path in agents or []],
             scenario=scenario,
+            alertmanagers=alertmanagers or (),
             influx=influx_options(
                 influx, influx_org, influx_rollups_bucket, influx_token_file, influx_ca_file
             ),

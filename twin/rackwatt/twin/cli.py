@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
+from rackwatt.agents.safety.settings import AlertmanagerSettings
 from rackwatt.twin.control import clear, inject
 from rackwatt.twin.faults import FaultError
 from rackwatt.twin.kit import build, load_kit
@@ -61,11 +63,19 @@ def build_command(
     broker: Annotated[
         str, typer.Option(metavar="URL", help="The broker that the agents will use.")
     ] = "mqtt://127.0.0.1:1883",
+    alertmanagers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--alertmanager", metavar="URL", help="That agents of coolant units tell; repeatable."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was made as JSON.")] = False,
 ) -> None:
     """Write the site file and the agents' files of a simulated site."""
+    for url in alertmanagers or ():
+        _check_alertmanager(url)
     try:
-        kit = build(load_spec(scenario), data, broker)
+        kit = build(load_spec(scenario), data, broker, alertmanagers=alertmanagers or ())
     except ConfigErrors as errors:
         typer.echo(str(errors), err=True)
         raise typer.Exit(2) from None
@@ -77,6 +87,15 @@ def build_command(
         return
     typer.echo(f"site file    {kit.site_file}")
     typer.echo(f"agent files  {len(kit.agent_files)} in {kit.agent_files[0].parent}")
+
+
+def _check_alertmanager(url: str) -> None:
+    try:
+        AlertmanagerSettings(url=url)
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        typer.echo(f"--alertmanager: {why}, got '{url}'", err=True)
+        raise typer.Exit(2) from None
 
 
 @app.command(

@@ -9,16 +9,22 @@ difference.
 import json
 import random
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
-from rackwatt.twin.addresses import Credentials, Gateway, Host
+from rackwatt.twin.addresses import Gateway, Host
+from rackwatt.twin.agentfiles import AgentFiles
 from rackwatt.twin.chains import SIDES, chains_document
-from rackwatt.twin.devices import Catalogue, Device, catalogue, default_meters, row_meter
+from rackwatt.twin.devices import (
+    Catalogue,
+    Device,
+    catalogue,
+    default_meters,
+    row_meter,
+)
+from rackwatt.twin.files import write, write_yaml
 from rackwatt.twin.gpufile import gpu_uuid, write_layout
 from rackwatt.twin.gpus import make_layout
 from rackwatt.twin.spec import HallSpec, MeterSpec, TenantSpec, TwinSpec
@@ -28,7 +34,6 @@ from rackwatt.wire.ports import FOR_TWIN, free_ports
 _UNITS_PER_GATEWAY: Final = 16
 _CLASSES: Final = {"grid": 0.5, "pv": 0.5, "wind": 0.5, "battery": 0.5, "genset": 0.5}
 _LOAD_CLASS: Final = 1.0
-_SNMP_EVERY: Final = "2s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,14 @@ def _kit_file(data_dir: Path) -> Path:
     return data_dir / "twin" / "kit.json"
 
 
-def build(spec: TwinSpec, data_dir: Path, broker_url: str, rng: random.Random | None = None) -> Kit:
+def build(
+    spec: TwinSpec,
+    data_dir: Path,
+    broker_url: str,
+    rng: random.Random | None = None,
+    *,
+    alertmanagers: Sequence[str] = (),
+) -> Kit:
     """Choose free loopback ports and write all files below `data_dir`.
 
     `site.yaml`, `agents/*.yaml` (their outboxes go to `agents/<name>/outbox.db`), `twin/gpus.json`
@@ -72,6 +84,7 @@ def build(spec: TwinSpec, data_dir: Path, broker_url: str, rng: random.Random | 
         data_dir: of the run; made if it is not there.
         broker_url: `mqtt://host:port`, for the agents.
         rng: for the ports.
+        alertmanagers: that agents of coolant units tell.
 
     Raises:
         OSError: a file cannot be written, or no port is free.
@@ -90,8 +103,8 @@ def build(spec: TwinSpec, data_dir: Path, broker_url: str, rng: random.Random | 
     layout = make_layout(spec, floor)
     write_layout(layout, gpu_file)
     site_file = data_dir / "site.yaml"
-    _write_yaml(site_file, site_document(spec), _SITE_HEAD)
-    configs = _AgentWriter(spec, data_dir / "agents", broker_url)
+    write_yaml(site_file, site_document(spec), _SITE_HEAD)
+    configs = AgentFiles(spec, data_dir / "agents", broker_url, alertmanagers)
     by_name = {device.id: device for device in devices.all}
     field = [configs.modbus("modbus-site", "site", devices.site, gateways, by_name)]
     for hall in spec.halls:
@@ -111,8 +124,8 @@ def build(spec: TwinSpec, data_dir: Path, broker_url: str, rng: random.Random | 
         data_dir, site_file, tuple(field), tuple(nodes),
         tuple(gateways), tuple(hosts), tcp[0], gpu_file,
     )  # fmt: skip
-    _write(_spec_file(data_dir), spec.model_dump_json(indent=1))
-    _write(_kit_file(data_dir), json.dumps(asdict(kit), default=str, indent=1))
+    write(_spec_file(data_dir), spec.model_dump_json(indent=1))
+    write(_kit_file(data_dir), json.dumps(asdict(kit), default=str, indent=1))
     return kit
 
 
@@ -144,26 +157,7 @@ def load_kit(data_dir: Path) -> tuple[TwinSpec, Kit]:
         raise ValueError(f"{_kit_file(data_dir)} lacks {error}: build it again") from error
 
 
-def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)
-
-
 _SITE_HEAD: Final = "# Written by the twin: a simulated site. It is written anew at every start.\n"
-
-
-def _write_yaml(file: Path, document: Mapping[str, Any], head: str = "") -> None:
-    _write(file, head + dump_yaml(document))
-
-
-def dump_yaml(document: Mapping[str, Any]) -> str:
-    """YAML in the order given, leaves on one line."""
-    return yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=100)
-
-
-# who answers where
 
 
 def _gateways(devices: Catalogue) -> list[tuple[str, dict[int, str]]]:
@@ -299,88 +293,3 @@ def _agents(spec: TwinSpec) -> list[dict[str, str]]:
 
 
 # the agents' configurations
-
-
-class _AgentWriter:
-    def __init__(self, spec: TwinSpec, directory: Path, broker_url: str) -> None:
-        self._spec = spec
-        self._directory = directory
-        self._broker_url = broker_url
-
-    def _write(
-        self, name: str, hall: str, cadence: tuple[str, str], source: str, section: dict[str, Any]
-    ) -> Path:
-        file = self._directory / f"{name}.yaml"
-        document = {
-            "agent": {
-                "site": self._spec.site.id, "hall": hall, "name": name,
-                "sample_every": cadence[0], "send_every": cadence[1],
-            },
-            "broker": {"url": self._broker_url},
-            "outbox": {"path": f"{name}/outbox.db"},
-            "source": source,
-            source: section,
-        }  # fmt: skip
-        _write_yaml(file, document)
-        (self._directory / name).mkdir(parents=True, exist_ok=True)
-        return file
-
-    def modbus(
-        self,
-        name: str,
-        hall: str,
-        members: Iterable[Device],
-        gateways: Iterable[Gateway],
-        by_name: Mapping[str, Device],
-    ) -> Path:
-        wanted = {device.id for device in members}
-        rows = [
-            {"device": id_, "map": by_name[id_].map, "host": "127.0.0.1",
-             "port": gateway.port, "unit": unit}
-            for gateway in gateways
-            for unit, id_ in gateway.units.items()
-            if id_ in wanted
-        ]  # fmt: skip
-        return self._write(name, hall, ("1s", "1s"), "modbus", {"timeout": "1s", "devices": rows})
-
-    def snmp(
-        self,
-        name: str,
-        hall: str,
-        members: Iterable[Device],
-        hosts: Iterable[Host],
-        by_name: Mapping[str, Device],
-    ) -> Path:
-        wanted = {device.id for device in members}
-        secured = {row.id for row in self._spec.rows if row.snmp == "v3"}
-        rows: list[dict[str, Any]] = []
-        for host in hosts:
-            for id_ in host.devices:
-                if id_ not in wanted:
-                    continue
-                row = {"device": id_, "map": by_name[id_].map, "host": "127.0.0.1",
-                       "port": host.port}  # fmt: skip
-                if by_name[id_].row in secured:
-                    row["credentials"] = "v3"
-                rows.append(row)
-        section: dict[str, Any] = {"timeout": "1s", "devices": rows}
-        if any("credentials" in row for row in rows):
-            section = {"credentials": {"v3": self._v3(name)}, **section}
-        return self._write(name, hall, (_SNMP_EVERY, "10s"), "snmp", section)
-
-    def _v3(self, name: str) -> dict[str, str]:
-        known = Credentials()
-        keys = {"auth_key_file": known.auth_key, "priv_key_file": known.priv_key}
-        for setting, key in keys.items():
-            _write(self._directory / name / f"{setting}.txt", key + "\n")
-        files = {setting: f"{name}/{setting}.txt" for setting in keys}
-        return {"version": "v3", "user": known.user, "auth": "SHA-256", "priv": "AES-128", **files}
-
-    def nvml(self, node: str, hall: str, gpu_file: Path) -> Path:
-        section = {
-            "node": node,
-            "binding": "rackwatt.twin.nvml:open_node",
-            "binding_argument": f"{gpu_file}#{node}",
-            "required": False,  # an agent may start before the twin has written its first values
-        }
-        return self._write(node, hall, ("1s", "10s"), "nvml", section)

@@ -55,6 +55,8 @@ class UpOptions:
     """None: the twin simulates a site."""
     agent_files: Sequence[Path] = ()
     scenario: str = DEFAULT_SCENARIO
+    alertmanagers: Sequence[str] = ()
+    """That the simulated site's agents of coolant units tell, past broker and collector."""
     influx: Sequence[str] = ()
     """Options of the InfluxDB store, for collector and accountant alike; empty: embedded."""
     influx_bucket: str = RAW_BUCKET
@@ -191,14 +193,16 @@ def _build_twin(
         UsageProblem: the scenario is wrong, or the twin is not installed.
     """
     arguments = ("--data", str(data), "--scenario", options.scenario, "--broker", broker_url)
+    told = [f"--alertmanager={url}" for url in options.alertmanagers]
     built = subprocess.run(
-        _rackwatt("twin", "build", *arguments, "--json"),
+        _rackwatt("twin", "build", *arguments, *told, "--json"),
         capture_output=True,
         text=True,
         check=False,
     )
     if built.returncode != 0:
-        raise UsageProblem(f"--scenario: {built.stderr.strip() or 'the twin could not be built'}")
+        why = built.stderr.strip() or "the twin could not be built"
+        raise UsageProblem(why if why.startswith("--") else f"--scenario: {why}")
     kit: dict[str, Any] = json.loads(built.stdout)
     return Path(kit["site_file"]), {
         "agents-field": [Path(name) for name in kit["field_agent_files"]],
@@ -264,6 +268,10 @@ def check_options(options: UpOptions) -> None:
             raise UsageProblem("--agent needs --site: a simulated site brings its own agents")
     elif options.scenario != DEFAULT_SCENARIO:
         raise UsageProblem("--scenario is for a simulated site: leave it out, or leave --site out")
+    elif options.alertmanagers:
+        raise UsageProblem(
+            "--alertmanager is for a simulated site: yours stand in the agents' files (safety:)"
+        )
     else:
         if options.agent_files and broker is None:
             raise UsageProblem(

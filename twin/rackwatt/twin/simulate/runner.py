@@ -11,7 +11,8 @@ from rackwatt.collector.accounting.figures import PeriodFigures
 from rackwatt.collector.site import Site, load_site
 from rackwatt.collector.site.loader import site_of
 from rackwatt.collector.store import InfluxSpec
-from rackwatt.twin.kit import dump_yaml, site_document
+from rackwatt.twin.files import dump_yaml
+from rackwatt.twin.kit import site_document
 from rackwatt.twin.simulate.children import BOOKS, Folders
 from rackwatt.twin.simulate.crew import Crew
 from rackwatt.twin.simulate.messages import Done

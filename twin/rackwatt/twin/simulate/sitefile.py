@@ -13,7 +13,7 @@ from typing import Any, Final
 import yaml
 
 from rackwatt.collector.site.patterns import expand
-from rackwatt.twin.kit import dump_yaml
+from rackwatt.twin.files import dump_yaml
 from rackwatt.twin.simulate.problems import SimulationProblem
 
 SITE_FILE: Final = "site.yaml"
