@@ -211,7 +211,8 @@ def site_document(spec: TwinSpec) -> dict[str, Any]:
     document["halls"] = [_hall(spec, hall) for hall in spec.halls]
     document |= chains_document(spec, Floor(spec))
     document["agents"] = _agents(spec)
-    document |= {"phases": list(spec.phases), "commitments": list(spec.commitments)}
+    promises = {"phases": spec.phases, "commitments": spec.commitments}
+    document |= {name: list(items) for name, items in promises.items() if items}
     if spec.tenants:
         document["tenants"] = [_tenant(spec, tenant) for tenant in spec.tenants]
     return document

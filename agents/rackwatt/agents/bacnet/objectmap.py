@@ -59,6 +59,11 @@ Answer = float | str | tuple[bool, ...] | Problem | None
 Answers = Mapping[Ref, Answer]
 
 
+def whole_number(answer: Answer) -> int | None:
+    """A state or an enumeration; None where the answer is none."""
+    return int(answer) if isinstance(answer, float) and answer.is_integer() else None
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """One value of a device: its objects, and how they become a value of ours."""
@@ -99,9 +104,9 @@ class Point:
         ratio = self._ratio(kind, instance, answers)
         unit = self._unit(kind, instance, answers)
         if kind == ACCUMULATOR and isinstance(ratio, float) and isinstance(unit, Unit):
-            last = answers.get(Ref(kind, instance, MAX_PRES_VALUE))
+            last = whole_number(answers.get(Ref(kind, instance, MAX_PRES_VALUE)))
             step = step or ratio * unit.factor
-            if isinstance(last, float) and last > 0:
+            if last is not None and last > 0:
                 modulus = modulus or (last + 1) * ratio * unit.factor
         return Register(modulus_watt_hours=modulus, resolution_watt_hours=step)
 
@@ -139,20 +144,24 @@ class Point:
         if not isinstance(raw, float):
             return Quality.NOT_SUPPORTED if raw is None else Quality.OUT_OF_RANGE
         if self.item.states:
-            return self.item.states.get(int(raw), Quality.OUT_OF_RANGE)
+            state = whole_number(raw)
+            return Quality.OUT_OF_RANGE if state is None else self._meant(state)
         unit = self._unit(kind, instance, answers)
         ratio = self._ratio(kind, instance, answers)
         if isinstance(unit, Quality) or isinstance(ratio, Quality):
             return Quality.NOT_SUPPORTED
         return raw * ratio * unit.factor + unit.offset
 
+    def _meant(self, state: int) -> float | Quality:
+        return self.item.states.get(state, Quality.OUT_OF_RANGE)
+
     def _unit(self, kind: int, instance: int, answers: Answers) -> Unit | Quality:
         if self.item.unit:
             return UNITS[self.item.unit]
         if kind in STATES:
             return UNITS["1"] if self.spec.unit == "1" else Quality.NOT_SUPPORTED
-        number = answers.get(Ref(kind, instance, UNITS_PROPERTY))
-        found = ENGINEERING_UNITS.get(int(number)) if isinstance(number, float) else None
+        number = whole_number(answers.get(Ref(kind, instance, UNITS_PROPERTY)))
+        found = None if number is None else ENGINEERING_UNITS.get(number)
         fits = found is not None and found[1].ours == self.spec.unit
         return found[1] if found is not None and fits else Quality.NOT_SUPPORTED
 
@@ -165,14 +174,12 @@ class Point:
     def unit_problem(self, answers: Answers) -> str | None:
         """Why the unit of an object that was read is of no use; for people."""
         for kind, instance in self.objects:
-            number = answers.get(Ref(kind, instance, UNITS_PROPERTY))
-            if isinstance(number, float) and isinstance(
-                self._unit(kind, instance, answers), Quality
-            ):
-                known = ENGINEERING_UNITS.get(int(number))
+            number = whole_number(answers.get(Ref(kind, instance, UNITS_PROPERTY)))
+            if number is not None and isinstance(self._unit(kind, instance, answers), Quality):
+                known = ENGINEERING_UNITS.get(number)
                 name = "unknown to us" if known is None else known[0]
                 return (
-                    f"{object_name(kind, instance)} is in unit {number:g} ({name}), which cannot "
+                    f"{object_name(kind, instance)} is in unit {number} ({name}), which cannot "
                     f"become '{self.spec.unit}' of {self.spec.name}: correct the object's number, "
                     "or write `unit` in the map"
                 )

@@ -5,6 +5,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from rackwatt.agents.bacnet.numbers import (
     ANY_DEVICE,
@@ -15,7 +16,14 @@ from rackwatt.agents.bacnet.numbers import (
     SERIAL_NUMBER,
     VENDOR_NAME,
 )
-from rackwatt.agents.bacnet.objectmap import Answer, ObjectMap, Point, Problem, Ref
+from rackwatt.agents.bacnet.objectmap import (
+    Answer,
+    ObjectMap,
+    Point,
+    Problem,
+    Ref,
+    whole_number,
+)
 from rackwatt.agents.bacnet.settings import DeviceRow, Settings
 from rackwatt.agents.bacnet.wire import Reader, ReadFailed, Station
 from rackwatt.wire.backoff import Backoff
@@ -24,7 +32,9 @@ from rackwatt.wire.inventory import InventoryItem
 from rackwatt.wire.readings import Quality
 
 _log = logging.getLogger(__name__)
-_NAMEPLATE = (MODEL_NAME, VENDOR_NAME, FIRMWARE_REVISION, SERIAL_NUMBER)
+_LEARN_AGAIN: Final = 600.0
+"""Seconds after which units and scales are read anew: someone may have changed them."""
+_NAMEPLATE: Final = (MODEL_NAME, VENDOR_NAME, FIRMWARE_REVISION, SERIAL_NUMBER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,7 @@ class Peer:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._quiet_until = float("-inf")
+        self._learn_at = float("-inf")
         self._reason = Quality.TIMEOUT
         self._silent = False
         self._multiple = True
@@ -90,8 +101,9 @@ class Peer:
             if self._clock.monotonic() < self._quiet_until:
                 return Snapshot(whole=self._reason)
             try:
-                if self._station is None:
+                if self._station is None or self._clock.monotonic() >= self._learn_at:
                     self._station, self._fixed = await self._meet()
+                    self._learn_at = self._clock.monotonic() + _LEARN_AGAIN
                 answers = await self._read(self._station, self._often)
             except ReadFailed as error:
                 self._fail(error)
@@ -150,14 +162,16 @@ class Peer:
             mac = b"" if row.mac is None else bytes([row.mac])
             station = Station(address, row.network or 0, mac)
         number = ANY_DEVICE if row.instance is None else row.instance
-        found = await self._reader.read_one(station, Ref(DEVICE, number, OBJECT_IDENTIFIER))
-        if row.instance is not None and found != float(row.instance):
+        found = whole_number(
+            await self._reader.read_one(station, Ref(DEVICE, number, OBJECT_IDENTIFIER))
+        )
+        if row.instance is not None and found != row.instance:
             message = f"{station}: another device answers, not device {row.instance}"
             raise ReadFailed(Quality.EXCEPTION, message)
         self._multiple = True
         nameplate: dict[Ref, Answer] = {}
-        if isinstance(found, float):
-            refs = [Ref(DEVICE, int(found), prop) for prop in _NAMEPLATE]
+        if found is not None:
+            refs = [Ref(DEVICE, found, prop) for prop in _NAMEPLATE]
             nameplate = await self._read(station, refs)
         fixed = {**nameplate, **await self._read(station, self._once)}
         self._tell_units(fixed)
@@ -181,7 +195,9 @@ class Peer:
                     answers[ref] = await self._read_one(station, ref)
                 continue
             try:
-                answers.update(await self._reader.read(station, batch))
+                got = await self._reader.read(station, batch)
+                # What is asked for and not in the answer is not simply absent.
+                answers.update((ref, got.get(ref, Problem(0, 0))) for ref in batch)
             except ReadFailed as error:
                 if not error.answered:
                     raise

@@ -33,17 +33,17 @@ def _library() -> tuple[Any, Any, Any]:
     pdu: Any = importlib.import_module("bacpypes3.pdu")
     primitive: Any = importlib.import_module("bacpypes3.primitivedata")
     errors: Any = importlib.import_module("bacpypes3.errors")
-    return pdu.PDUData, primitive.TagList, errors.DecodingError
+    return pdu.PDUData, primitive.TagList, (errors.DecodingError, errors.RejectException)
 
 
 def _tags(octets: bytes) -> Sequence[_Tag]:
-    data, tag_list, error_type = _library()
+    data, tag_list, complaints = _library()
     try:
         return [
             _Tag(int(tag.tag_class), tag.tag_number, bytes(tag.tag_data), tag.tag_lvt)
             for tag in tag_list.decode(data(octets))
         ]
-    except (error_type, ValueError, IndexError) as error:
+    except (*complaints, ValueError, IndexError) as error:
         raise Malformed(f"{error}") from error
 
 
@@ -164,7 +164,8 @@ def _primitive(tag: _Tag) -> Answer:
 def _scale(tag: _Tag) -> Answer:
     """An accumulator's scale: a number, or a power of ten."""
     if tag.number == 0 and len(tag.data) == 4:
-        return float(struct.unpack(">f", tag.data)[0])
+        ratio = float(struct.unpack(">f", tag.data)[0])
+        return ratio if 0 < ratio < 10.0**_MOST_DIGITS else ""
     power = int.from_bytes(tag.data, "big", signed=True)
     if tag.number == 1 and abs(power) <= _MOST_DIGITS:
         return float(10.0**power)

@@ -163,7 +163,7 @@ class UdpReader(asyncio.DatagramProtocol):
         )
         datagram = _datagram(Station(address, network or 0), _octets(request), reply=False)
         async with self._limit:
-            future = asyncio.get_running_loop().create_future()
+            future: asyncio.Future[Station] = asyncio.get_running_loop().create_future()
             if self._sought.setdefault(instance, future) is not future:
                 return None  # the same instance is looked for elsewhere: one after the other
             try:
