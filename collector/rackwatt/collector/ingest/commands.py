@@ -27,7 +27,7 @@ WAIT_SECONDS: Final = 10.0
 """For the collector to carry an order out."""
 
 letters_app = typer.Typer(
-    help="Refused messages: list, show, replay or drop them; what is lost.",
+    help="Refused messages: list, show, replay, drop; what is lost.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

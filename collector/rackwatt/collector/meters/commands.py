@@ -37,7 +37,7 @@ from rackwatt.collector.watchkeeping.commands.options import PageCa, PageToken
 from rackwatt.collector.watchkeeping.commands.recording import WRITING_FAILED, Desk
 
 meter_app = typer.Typer(
-    help="See how meters stand, and check one against live readings before it is signed.",
+    help="How meters stand; check one against live readings.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -174,7 +174,7 @@ def show_command(
         "      --calibrated 2026-10-02 --due 2028-10-01",
         "rackwatt meter commission grid-2 --reference-watts 1.24e6 --dry-run",
         done="the meter passed; unless --dry-run, the journal has it",
-        failed=f"it did not pass: each check says what to do; or {WRITING_FAILED}",
+        failed=f"it did not pass: each check says what to do;\n     or {WRITING_FAILED}",
         wrong="no such meter, its page does not answer, or wrong usage; nothing was recorded",
     ),
 )

@@ -27,7 +27,7 @@ class _InOrder(TyperGroup):
 
 ledger_app = typer.Typer(
     cls=_InOrder,
-    help="The book of record: show, prove, correct it; or book a history.",
+    help="The book of record: show, prove, correct, import.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -34,7 +34,7 @@ _MOST_MS: Final = ACK_MINUTES * 60_000
         "      --author 'N. Idrissi' --note 'on my way with the kit'",
         "rackwatt ack SafetyLeak --alertmanager http://127.0.0.1:9093 \\\n"
         "      --author 'N. Idrissi' --note 'sensor is wet, no leak seen'",
-        failed=f"{WRITING_FAILED}; or no Alertmanager answers",
+        failed=f"{WRITING_FAILED};\n     or no Alertmanager answers",
         wrong="no such alert is on, or wrong usage; nothing was recorded",
     ),
 )

@@ -18,7 +18,7 @@ from rackwatt.collector.watchkeeping.log import ACK, BEGUN, HANDED_OVER, NOTED
 from rackwatt.collector.watchkeeping.times import duration_ms
 
 shift_app = typer.Typer(
-    help="The log of the watch: begin a shift, note what happens, read it.",
+    help="The log of the watch: begin, note, read.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -97,7 +97,7 @@ def log_command(
     data: DataFolder = DATA,
     site: SiteFile = None,
 ) -> None:
-    """Show what was said on watch: notes, acknowledgements, maintenance, handovers."""
+    """Show what was said on watch."""
     desk = Desk.of(data, site)
     log = desk.log()
     shift = log.shift(desk.now_ms)
