@@ -52,7 +52,7 @@ COMMON = [
     ("modbus:\n", "modbuss:\n", "6: modbuss: unknown key (did you mean 'modbus'?)"),
     ("source: modbus", "source: modbus-tcp", "5: source: unknown source 'modbus-tcp' (did you"),
     ("source: modbus", "source: snmp", "6: modbus: belongs to source 'modbus', but here the"),
-    ("source: modbus", "source:", "5: source: is missing (valid: blueprint, host, modbus"),
+    ("source: modbus", "source:", "5: source: is missing (valid: bacnet, blueprint, host, modbus"),
     ("timeout: 1s", "timeout: 1sec", "7: modbus.timeout: a duration must be a number with a unit"),
     ("timeout: 1s", "timeout: -1", "7: modbus.timeout: "),
     ("keep: 24h", "keep: 24", "4: outbox.keep: "),
