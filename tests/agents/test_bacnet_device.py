@@ -348,67 +348,6 @@ async def test_only_reads_leave(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kinds == {(0, READ), (0, READ_MULTIPLE), (0x10, WHO_IS)}
 
 
-async def test_against_the_librarys_own_device() -> None:
-    """A second server, so that the fake and the driver cannot be wrong together."""
-    app: Any = importlib.import_module("bacpypes3.ipv4.app")
-    analog: Any = importlib.import_module("bacpypes3.local.analog")
-    binary: Any = importlib.import_module("bacpypes3.local.binary")
-    device: Any = importlib.import_module("bacpypes3.local.device")
-    pdu: Any = importlib.import_module("bacpypes3.pdu")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    here = device.DeviceObject(
-        objectIdentifier="device,99", objectName="there", vendorIdentifier=999
-    )
-    server = app.NormalApplication(here, pdu.IPv4Address(f"127.0.0.1/32:{port}"))
-    units = ("degreesCelsius", "degreesFahrenheit", "litersPerSecond")
-    for number, unit in enumerate(units, 1):
-        server.add_object(
-            analog.AnalogInputObject(
-                objectIdentifier=f"analog-input,{number}",
-                objectName=f"a{number}",
-                presentValue=41.0,
-                units=unit,
-                statusFlags=[0, 0, 0, 0],
-                outOfService=False,
-                eventState="normal",
-            )
-        )
-    for number in (31, 32):
-        server.add_object(
-            binary.BinaryInputObject(
-                objectIdentifier=f"binary-input,{number}",
-                objectName=f"b{number}",
-                presentValue="active" if number == 32 else "inactive",
-                statusFlags=[0, 0, 0, 0],
-                outOfService=False,
-                eventState="normal",
-                polarity="normal",
-            )
-        )
-    try:
-        at = {"host": "127.0.0.1", "port": port, "instance": 99}
-        rows = [
-            {"device": "d", "map": "chiller", **at},
-            {"device": "l", "map": "leak-contacts", **at},
-        ]
-        async with running(rows) as source:
-            sample = await until(source, anything)
-            leaks = await until(source, anything, "l")
-    finally:
-        server.close()
-        await asyncio.sleep(0)
-    assert sample.values == {
-        "supply_temperature_celsius": 41.0,
-        "return_temperature_celsius": pytest.approx(5.0),
-        "flow_liters_per_second": 41.0,
-        "heat_watts": None,
-    }
-    assert sample.quality == {"heat_watts": Quality.NOT_SUPPORTED}
-    assert leaks.values == {"leak_ratio": 1.0}
-
-
 def test_numbers_of_the_fake() -> None:
     assert unsigned(1234567) == b"\x23\x12\xd6\x87"
     assert real(72.3) == bytes.fromhex("444290999a"), "annex F.3.5 of the standard"
