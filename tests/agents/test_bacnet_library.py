@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The BACnet driver against a device made with the library."""
+"""The BACnet driver against a device of bacpypes3's own, beside the fake."""
 
 import asyncio
 import importlib
@@ -7,13 +7,13 @@ import socket
 from typing import Any
 
 import pytest
-from agents.test_bacnet_device import anything, running, until
 
+from rackwatt.agents.bacnet import Settings, create
+from rackwatt.agents.source import Context
 from rackwatt.wire.readings import Quality
 
 
 async def test_against_the_librarys_own_device() -> None:
-    """A second server, so that the fake and the driver cannot be wrong together."""
     app: Any = importlib.import_module("bacpypes3.ipv4.app")
     analog: Any = importlib.import_module("bacpypes3.local.analog")
     binary: Any = importlib.import_module("bacpypes3.local.binary")
@@ -57,17 +57,19 @@ async def test_against_the_librarys_own_device() -> None:
             {"device": "d", "map": "chiller", **at},
             {"device": "l", "map": "leak-contacts", **at},
         ]
-        async with running(rows) as source:
-            sample = await until(source, anything)
-            leaks = await until(source, anything, "l")
+        source = create(Settings.model_validate({"devices": rows, "timeout": 20}), Context("node"))
+        await source.start()
+        found = {one.field: one for one in await source.probe()}
+        await source.aclose()
     finally:
         server.close()
         await asyncio.sleep(0)
-    assert sample.values == {
+    values = {name: one.value for name, one in found.items()}
+    assert values == {
         "supply_temperature_celsius": 41.0,
         "return_temperature_celsius": pytest.approx(5.0),
         "flow_liters_per_second": 41.0,
         "heat_watts": None,
+        "leak_ratio": 1.0,
     }
-    assert sample.quality == {"heat_watts": Quality.NOT_SUPPORTED}
-    assert leaks.values == {"leak_ratio": 1.0}
+    assert found["heat_watts"].quality is Quality.NOT_SUPPORTED
