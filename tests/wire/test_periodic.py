@@ -48,6 +48,24 @@ def test_turns_lie_on_whole_multiples_of_the_period() -> None:
     assert {tick.skipped for tick, _ in seen} == {0}
 
 
+@pytest.mark.parametrize("phase_ms", [0, 1, 3000, 9999, 25_000])
+def test_turns_may_come_later_than_whole_multiples(phase_ms: int) -> None:
+    async def main() -> list[int]:
+        clock, seen = LoopClock(START_MS), []
+        async for tick in ticks(10.0, clock, phase_ms):
+            assert clock.now_ms() == tick.due_ms
+            seen.append(tick.due_ms)
+            if len(seen) == 3:
+                break
+        return seen
+
+    with asyncio.Runner(loop_factory=async_solipsism.EventLoop) as runner:
+        seen = runner.run(main())
+    assert seen[0] - START_MS <= 10_000
+    assert {(due - phase_ms) % 10_000 for due in seen} == {0}
+    assert seen == [seen[0], seen[0] + 10_000, seen[0] + 20_000]
+
+
 def test_a_missed_turn_is_skipped_and_counted_and_never_made_up_for() -> None:
     seen = run(1.0, 4, work=lambda n: 2.5 if n == 2 else 0.1)
     assert [(tick.due_ms - START_MS, tick.skipped) for tick, _ in seen] == [

@@ -167,11 +167,11 @@ class Agent:
 
     async def _sample(self) -> None:
         agent = self._config.agent
-        send_ms = round(agent.send_every * 1000)
+        send_ms, phase_ms = round(agent.send_every * 1000), self._config.phase_ms
         window_index: int | None = None
         async for tick in ticks(agent.sample_every, self._clock):
             self.counts.skipped += tick.skipped
-            index = -(-tick.due_ms // send_ms)
+            index = -((phase_ms - tick.due_ms) // send_ms)
             if window_index is not None and index != window_index:
                 # The turn at the window's end was missed: what it has goes with its own time.
                 await self._keeper.go()
@@ -183,7 +183,7 @@ class Agent:
             if self.safety is not None:
                 self._window.add(self.safety.take(samples))
             self.counts.rounds += 1
-            if tick.due_ms % send_ms == 0:
+            if (tick.due_ms - phase_ms) % send_ms == 0:
                 await self._keeper.go()
                 window_index = None
 
@@ -331,7 +331,7 @@ class Agent:
         return Will(self._topic(STATUS), self._status("offline", session))
 
     async def _beat(self) -> None:
-        async for _ in ticks(STATUS_SECONDS, self._clock):
+        async for _ in ticks(STATUS_SECONDS, self._clock, self._config.phase_ms):
             with contextlib.suppress(NotConnected):
                 await self._publish_status("online")
 

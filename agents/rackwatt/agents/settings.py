@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
+from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
@@ -55,6 +56,9 @@ EXTRAS: Final = MappingProxyType(
     }
 )
 
+_OF_NODES: Final = frozenset({"nvml", "host"})
+"""Drivers of which every GPU node runs one."""
+
 _BROKER_FILES: Final = ("password_file", "ca_file", "certificate_file", "key_file")
 _SECRET_IN_URL: Final = re.compile(r"//[^/\s]*@")
 _LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^:\s]+):([0-9]{1,5})")
@@ -74,6 +78,9 @@ class AgentSettings(_Strict):
     """Unique in the site; also the MQTT user name and client id."""
     sample_every: Duration = Field(default=1.0, ge=0.05, le=3600)
     send_every: Duration = Field(default=10.0, ge=0.05, le=3600)
+    spread: bool | None = None
+    """Send at a turn of its own, by its name; None: agents of GPU nodes do, of which there are tens
+    of thousands, others do not."""
     node: DeviceName | None = None
     """The node that GPU and host readings belong to; default: the agent's name."""
 
@@ -127,6 +134,18 @@ class Config(_Strict):
     metrics: MetricsSettings | None = None
     safety: SafetySettings | None = None
     source: str
+
+    @property
+    def phase_ms(self) -> int:
+        """So long after whole multiples of `send_every` messages go out: whole sampling turns.
+
+        Clocks agree: without it all nodes of a campus would send in the same millisecond.
+        """
+        agent = self.agent
+        if not (self.source in _OF_NODES if agent.spread is None else agent.spread):
+            return 0
+        turns = round(agent.send_every / agent.sample_every)
+        return crc32(agent.name.encode()) % turns * round(agent.sample_every * 1000)
 
 
 class Driver(Protocol):

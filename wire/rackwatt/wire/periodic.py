@@ -13,12 +13,12 @@ class Tick:
     """One turn of a loop."""
 
     due_ms: int
-    """When it was due: a whole multiple of the period, in ms since 1970 UTC."""
+    """When it was due, in ms since 1970 UTC."""
     skipped: int
     """Turns that were missed before this one."""
 
 
-async def ticks(period_seconds: float, clock: Clock) -> AsyncIterator[Tick]:
+async def ticks(period_seconds: float, clock: Clock, phase_ms: int = 0) -> AsyncIterator[Tick]:
     """Turns at whole multiples of the period on the wall clock, so that all agents line up.
 
     Missed-tick policy: skip and resync. A turn that was missed because the work before it took
@@ -28,6 +28,7 @@ async def ticks(period_seconds: float, clock: Clock) -> AsyncIterator[Tick]:
     Args:
         period_seconds: the period, at least a millisecond.
         clock: where the time comes from.
+        phase_ms: turns come so long after whole multiples of the period.
 
     Raises:
         ValueError: a period below a millisecond.
@@ -39,7 +40,7 @@ async def ticks(period_seconds: float, clock: Clock) -> AsyncIterator[Tick]:
     last_seconds = 0.0
     while True:
         now = clock.now_ms()
-        due = (now // period + 1) * period
+        due = ((now - phase_ms) // period + 1) * period + phase_ms
         if due == last_due:  # a timer fired a little early: the same turn is not taken twice
             due += period
         await asyncio.sleep((due - now) / 1000)
