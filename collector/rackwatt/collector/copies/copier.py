@@ -8,6 +8,7 @@ holds up nothing but its copy, and what is written twice overwrites itself.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 BATCH_ENTRIES: Final = 500
 PAUSE_SECONDS: Final = 1.0
+BESIDE: Final = 60
+"""Batches of rows beside the ledger's that wait for a store that is away; then the oldest go."""
 _GROUPS: Final[Mapping[str, Group]] = {"interval": "interval", "attribution": "attribution"}
 
 Save = Callable[[str, int], Awaitable[None]]
@@ -64,11 +67,14 @@ class Copier:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="copy")
         self._maker: Maker
         self._spans = Spans(site.timezone)
+        self._beside: deque[Sequence[Row]] = deque()
         self._copied = 0
         self._summed = 0
         self._last = 0
         self.points = 0
         self.refused = 0
+        self.forgotten = 0
+        """Rows beside the ledger's that no store took in time."""
         self.up = False
         """Whether the store took what it was given last."""
         self.error = ""
@@ -85,6 +91,15 @@ class Copier:
     def lag_sums(self) -> int:
         """Hours, days and months that are to be summed again."""
         return len(self._spans)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Have rows written that are not the ledger's and cannot be made again from it."""
+        self._beside.append(rows)
+        while len(self._beside) > BESIDE:
+            gone = self._beside.popleft()
+            if not self.forgotten:
+                _log.warning("copy of the ledger: figures of chains are no longer kept meanwhile")
+            self.forgotten += len(gone)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -162,6 +177,13 @@ class Copier:
             StoreUnavailable, StoreRefused: what was not written is tried again next time.
             sqlite3.Error: the ledger cannot be read.
         """
+        while self._beside:
+            rows = self._beside.popleft()
+            try:
+                await self._write(rows)
+            except BaseException:
+                self._beside.appendleft(rows)
+                raise
         after = self._copied
         batch = await self._in_thread(lambda: self._maker.batch(after, BATCH_ENTRIES))
         self._last = batch.last_seq

@@ -31,6 +31,7 @@ from rackwatt.collector.live.metrics import families
 from rackwatt.collector.live.page import LivePage, routes
 from rackwatt.collector.meters.service import Meters
 from rackwatt.collector.refusals import Refusals, without_refusals
+from rackwatt.collector.roles.chain_history import ChainHistory
 from rackwatt.collector.roles.chains import Chains
 from rackwatt.collector.roles.following import Following
 from rackwatt.collector.roles.keeping import Keeper, Settled
@@ -110,6 +111,7 @@ class Accountant:
         self._turn = asyncio.Lock()
         """Figures and devices are changed and read by one thread at a time, beside the loop."""
         self._chains = Chains(site, self._devices, clock, self._turn, self._maintenance)
+        self._chain_history = ChainHistory(site, self._chains, self._copier.add, clock)
         self._meters = Meters(site, path, clock, self._turn)
 
     async def run(self) -> None:
@@ -130,6 +132,7 @@ class Accountant:
                 tasks.create_task(self._publish(), name="publish")
                 tasks.create_task(self._stand(), name="standing")
                 tasks.create_task(self._chains.run(), name="chains")
+                tasks.create_task(self._chain_history.run(), name="chain-history")
                 tasks.create_task(self._meters.run(), name="meters")
                 tasks.create_task(self._copier.run(), name="copy")
                 tasks.create_task(self._serve(), name="http")
