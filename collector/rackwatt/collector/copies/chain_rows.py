@@ -41,7 +41,12 @@ def chain_rows(
         (SITE, {}, _site(state)),
     ]
     return [
-        Row(name, tuple(sorted({"site": site, **tags}.items())), known, time_ms)
+        Row(
+            name,
+            tuple(sorted((k, v) for k, v in {"site": site, **tags}.items() if v)),
+            known,
+            time_ms,
+        )
         for name, tags, values in made
         if (known := _known(values))
     ]
