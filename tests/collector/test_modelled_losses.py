@@ -19,6 +19,7 @@ from rackwatt.collector.live.frame import LedgerView
 from rackwatt.collector.live.metrics import families
 from rackwatt.collector.roles.standing import Standings
 from rackwatt.collector.site import Site as Loaded
+from rackwatt.collector.site.check import summary
 from rackwatt.collector.site.loader import site_of
 from rackwatt.collector.site.topology import Settlement
 from rackwatt.wire.config import ConfigErrors, Document
@@ -99,6 +100,11 @@ def test_the_meters_nearest_below_carry_it() -> None:
     (line,) = site("['tr-b>board']").modelled_losses
     assert (line.meters, line.no_load_watts, line.above) == (("main-a",), 0.0, False)
     assert line.loss(400_000.0) == pytest.approx(0.0004 * 3 * (400_000 / 400 / 3**0.5) ** 2)
+
+
+def test_site_check_shows_by_which_meters() -> None:
+    text = summary(site("[tr-a]"), BEGIN)
+    assert "losses of tr-a: modelled by main-a below it" in text
 
 
 def test_without_a_meter_below_the_one_above_does() -> None:
