@@ -129,7 +129,7 @@ async def test_what_could_not_be_sent_is_sent_later_after_the_live_messages(
     agent.session._backoff._cap = 0.1
     async with Running(agent.run()):
         await until(lambda: any(state.last >= 5 for state in agent.outbox.states()))
-        agent._live.clear()  # what a restart, or a full memory, leaves to the outbox
+        agent.sender._live.clear()  # what a restart, or a full memory, leaves to the outbox
         await until(lambda: agent.outbox.states()[-1].last >= 7)
         mosquitto.start()
         async with listening(mosquitto.url, "power") as inbox:
@@ -146,10 +146,10 @@ async def test_live_messages_go_before_replays_and_replays_before_the_backlog(
     stored = []
     for _ in range(4):
         stored += await agent.outbox.put(agent._messages(samples, SYSTEM_CLOCK.now_ms()))
-    agent._live.append(stored[3])
+    agent.sender._live.append(stored[3])
     epoch = agent.outbox.epoch
-    agent._replays[epoch] = (1, [(2, 2)])
-    order = [await agent._next_batch() for _ in range(3)]
+    agent.sender._replays[epoch] = (1, [(2, 2)])
+    order = [await agent.sender._next_batch() for _ in range(3)]
     assert [([item.seq for item in batch], replayed) for batch, replayed in order] == [
         ([4], False), ([2], True), ([1, 2, 3, 4], False),
     ]  # fmt: skip
@@ -192,7 +192,7 @@ async def test_an_absurd_request_holds_up_nothing(mosquitto: Mosquitto, tmp_path
         await inbox.wait(lambda messages: numbers(messages).count(1) == 2)
         seen = len(inbox.messages)
         await inbox.wait(lambda messages: len(messages) >= seen + 3)
-        assert not agent._replays
+        assert not agent.sender._replays
 
 
 async def test_the_status_tells_of_birth_beats_and_goodbye(

@@ -149,10 +149,10 @@ async def test_a_message_that_the_broker_does_not_take_holds_up_no_other(
     async with listening(narrow.url) as inbox, Running(agent.run()):
         await until(lambda: outbox.refused == 2, timeout=20)
         live = await outbox.put([("power", now + 999, many(1))])
-        agent._work.set()
+        agent.sender.wake()
         await inbox.wait(lambda got: len({m.payload for m in got}) >= len(sizes) + 1, timeout=20)
         await until(lambda: not outbox.unsent(1))
-        assert not agent._stuck.suspicious
+        assert not agent.sender._stuck.suspicious
     payloads = set(inbox.payloads())
     good = [item.payload for item in before if len(item.payload) < 50_000]
     assert len(good) == len(sizes) - 2

@@ -10,6 +10,7 @@ from collector.terms import Terms, terms
 
 from rackwatt.collector.accounting.battery import BatteryParameters
 from rackwatt.collector.accounting.factors import SiteFactors, shipped
+from rackwatt.collector.accounting.modelled import LossModel
 from rackwatt.collector.ledger import Act, InputRecord, Ledger
 from rackwatt.collector.site.topology import Utility
 
@@ -36,6 +37,7 @@ class Site:
     meters: Mapping[str, Meter] = field(default_factory=dict)
     contracts: tuple[Any, ...] = ()
     utilities: tuple[Utility, ...] = ()
+    modelled_losses: tuple[LossModel, ...] = ()
 
     def terms_at(self, time_ms: int) -> Terms:
         return terms(self.category, **self.roles)

@@ -9,6 +9,7 @@ from collector.terms import Terms, terms
 
 from rackwatt.collector.accounting.battery import BatteryParameters, BatteryState
 from rackwatt.collector.accounting.factors import SiteFactors, shipped
+from rackwatt.collector.accounting.modelled import LossModel
 from rackwatt.collector.live.figures import Figures, LiveFigures
 from rackwatt.collector.site.topology import Settlement
 from rackwatt.wire.inventory import Register
@@ -43,6 +44,7 @@ class Site:
     contracts: tuple[Contract, ...] = ()
     supply: Mapping[str, Supply] = field(default_factory=dict)
     settlement: Settlement | None = None
+    modelled_losses: tuple[LossModel, ...] = ()
 
     def terms_at(self, time_ms: int) -> Terms:
         return self.now

@@ -13,6 +13,7 @@ from collector.campus import Always, Contract
 from collector.terms import Term, Terms, Tie
 
 from rackwatt.collector.accounting.factors import SiteFactors, shipped
+from rackwatt.collector.accounting.modelled import LossModel
 from rackwatt.collector.ledger import InputRecord, Ledger
 from rackwatt.collector.ledger.verify import verify
 
@@ -33,6 +34,7 @@ class Mesh:
     meters: Mapping[str, Meter] = field(default_factory=dict)
     contracts: tuple[Any, ...] = ()
     utilities: tuple[Any, ...] = ()
+    modelled_losses: tuple[LossModel, ...] = ()
 
     def terms_at(self, time_ms: int) -> Terms:
         return HALLS

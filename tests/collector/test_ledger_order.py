@@ -20,6 +20,7 @@ BEGIN = 1_780_000_000_000 // HOUR * HOUR
 class OrderSite:
     contracts = ()
     utilities = ()
+    modelled_losses = ()
 
     def terms_at(self, time_ms: int) -> Terms:
         return terms(grid=["g"], pv=["p"], battery=["b"], it=["i"], losses=["u", "-i"])

@@ -179,6 +179,24 @@ def test_metrics(house: House) -> None:
     assert spare == {"ups": 1, "chillers": 1, "cdu-a1": 1, "cdu-a2": 1}
 
 
+def test_power_and_currents_are_told_of_the_feeds_that_are_asked_for(house: House) -> None:
+    house.power("r1-01-pdu-a", 11, 12, 13)
+    state, feed_id = house.state(), "busway-a-row-1>r1-01-pdu-a"
+    whole = {f.name: f.samples for f in chain_families("demo", state, {})}
+    currents = {
+        s.labels["phase"]: s.value
+        for s in whole["rackwatt_feed_current_amperes"]
+        if s.labels["feed"] == feed_id
+    }
+    assert currents == {"L1": 11, "L2": 12, "L3": 13}
+    (one,) = [s for s in whole["rackwatt_feed_power_watts"] if s.labels["feed"] == feed_id]
+    assert one.value == state.edges[feed_id].load.watts
+    some = {f.name: f.samples for f in chain_families("demo", state, {}, {feed_id})}
+    assert len(some["rackwatt_feed_current_amperes"]) == 3
+    assert len(some["rackwatt_feed_power_watts"]) == 1
+    assert len(some["rackwatt_feed_load_ratio"]) == len(whole["rackwatt_feed_load_ratio"])
+
+
 def test_a_site_without_chains_has_none() -> None:
     site = load_site(Path("docs/examples/site.yaml"))
     state = LiveChains(site, Devices(site)).state(NOW)

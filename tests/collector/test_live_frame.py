@@ -82,6 +82,7 @@ def test_metric_names_and_labels_are_those_of_the_design() -> None:
     described = {spec.name: set(spec.labels) for spec in CATALOGUE}
     assert described.items() >= DESIGN.items()
     assert described.keys() - DESIGN.keys() == {
+        "rackwatt_balance_residual_after_losses_ratio",
         "rackwatt_battery_stock_watt_hours",
         "rackwatt_figures_timestamp_seconds",
         "rackwatt_settlement_projected_watts",

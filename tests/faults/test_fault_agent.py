@@ -129,7 +129,7 @@ async def test_an_outbox_that_was_put_back_overwrites_nothing(
             await agent.outbox.put(
                 [("power", now + step * 100 + n, [_reading(step)]) for n in range(messages)]
             )
-            agent._work.set()
+            agent.sender.wake()
             await until(lambda: not agent.outbox.unsent(1))
             epoch, last = agent.outbox.epoch, agent.outbox.states()[-1].last
             sent.update(kept(path))

@@ -71,7 +71,7 @@ async def test_two_agents_of_one_name(
                 values = {"power_watts": float(number)}
                 reading = reading_of(Sample("power", f"twin-{letter}", values), at)
                 await agent.outbox.put([("power", at, [reading])])
-                agent._work.set()
+                agent.sender.wake()
                 number += 1
             await asyncio.sleep(0.05)
         takeovers = sum(agent.session.reconnects for agent in twins)

@@ -51,7 +51,7 @@ class Fleet:
                 at = time_ms + index * step_ms
                 messages.append(("power", at, [self._reading(name, d, at) for d in range(DEVICES)]))
             await agent.outbox.put(messages)
-            agent._work.set()
+            agent.sender.wake()
 
     def _reading(self, agent: str, device: int, time_ms: int) -> Reading:
         self._number += 1

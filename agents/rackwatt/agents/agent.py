@@ -6,54 +6,34 @@ import contextlib
 import logging
 import math
 import sqlite3
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from pydantic import ValidationError
 
 from rackwatt.agents.aside import Aside
 from rackwatt.agents.safety.watch import Safety
+from rackwatt.agents.sending import Counts, Sender
 from rackwatt.agents.settings import Config
 from rackwatt.agents.source import ErrorCounter, Source, StartError
-from rackwatt.agents.stuck import Stuck
 from rackwatt.agents.window import Window
 from rackwatt.wire.backoff import Backoff
 from rackwatt.wire.clock import SYSTEM_CLOCK, Clock
 from rackwatt.wire.codec import reading_of
-from rackwatt.wire.inventory import Inventory
-from rackwatt.wire.outbox import Outbox, Stored
+from rackwatt.wire.outbox import Outbox
 from rackwatt.wire.periodic import ticks
-from rackwatt.wire.ranges import Range
-from rackwatt.wire.readings import EventReading, Kind, Reading
-from rackwatt.wire.replay import ReplayRequest
+from rackwatt.wire.readings import Kind, Reading
 from rackwatt.wire.sample import Sample
 from rackwatt.wire.session import NotConnected, Received, Session, Will
 from rackwatt.wire.status import Status
-from rackwatt.wire.topics import INVENTORY, REPLAY, STATUS, Topic
+from rackwatt.wire.topics import REPLAY, STATUS, Topic
 
 _log = logging.getLogger(__name__)
 
 STATUS_SECONDS: Final = 10.0
-_IN_FLIGHT: Final = 32
-_LIVE_MESSAGES: Final = 1000
 _STEP_SECONDS: Final = 1.0
 """A wall clock that moved so much against the steady one was set."""
 _PATIENCE_SECONDS: Final = 0.5
-_REQUEST_BYTES: Final = 100_000
-"""Of a replay request: twice what one of 1000 ranges can take."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What the agent has done since it started."""
-
-    rounds: int = 0
-    skipped: int = 0
-    sent: int = 0
-    replayed: int = 0
-    unkept: int = 0
 
 
 class Agent:
@@ -84,12 +64,7 @@ class Agent:
         self._config = config
         self._source = source
         self._clock = clock
-        self._live: deque[Stored] = deque()
-        self._replays: dict[int, tuple[int, list[Range]]] = {}
-        self._work = asyncio.Event()
-        self._stuck = Stuck()
         self._window = Window()
-        self._inventory_version = ""
         self._last_round_ms = 0
         self._lead = math.nan
         """The wall clock minus the steady one, in s, as it was last seen."""
@@ -110,6 +85,8 @@ class Agent:
             on_connect=self._on_connect,
             clock=clock,
         )
+        name, inventory = config.agent.name, source.inventory
+        self.sender = Sender(name, self._topic, outbox, self.session, self.counts, inventory, clock)
 
     def _topic(self, last: str) -> str:
         agent = self._config.agent
@@ -130,7 +107,7 @@ class Agent:
             async with asyncio.TaskGroup() as tasks:
                 session = tasks.create_task(self.session.run(), name="session")
                 beat = tasks.create_task(self._beat(), name="status")
-                tasks.create_task(self._send(), name="send")
+                tasks.create_task(self.sender.run(), name="send")
                 announce = tasks.create_task(self._announce(), name="clock")
                 warn = tasks.create_task(self.safety.run(), name="safety") if self.safety else None
                 try:
@@ -204,10 +181,7 @@ class Agent:
             self.counts.unkept += 1
             _log.error("outbox: %s; %d messages could not be kept", error, len(messages))
             return
-        self._live.extend(stored)
-        while len(self._live) > _LIVE_MESSAGES:
-            self._live.popleft()  # still in the outbox: it becomes backlog
-        self._work.set()
+        self.sender.add(stored)
 
     def _messages(
         self, samples: Sequence[Sample], time_ms: int
@@ -222,94 +196,6 @@ class Agent:
                 continue
             by_kind.setdefault(sample.kind, []).append(reading)
         return [(kind, time_ms, readings) for kind, readings in by_kind.items()]
-
-    # -- sending ----------------------------------------------------------------------------
-
-    async def _send(self) -> None:
-        while True:
-            await self.session.connected.wait()
-            self._work.clear()
-            if not self._live:
-                await self._publish_inventory()
-            try:
-                batch, replayed = await self._next_batch()
-            except sqlite3.Error as error:
-                _log.error("outbox: %s; trying again", error)
-                await asyncio.sleep(1.0)
-                continue
-            if not batch:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(STATUS_SECONDS):
-                        await self._work.wait()
-                continue
-            connection = self.session.number
-            if self._stuck.suspicious:
-                failed = await self._publish_one_by_one(batch)
-                on_the_way = failed[:1]
-            else:
-                done = await asyncio.gather(*(self._publish(item) for item in batch))
-                failed = [item for item, went in zip(batch, done, strict=True) if not went]
-                on_the_way = failed
-            self.counts.sent += len(batch) - len(failed)
-            self.counts.replayed += len(batch) - len(failed) if replayed else 0
-            if failed:
-                if not self.session.connected.is_set():
-                    await self._look_for_cause(on_the_way, connection)
-                await asyncio.sleep(0.2)  # the session notices a broken connection by itself
-
-    async def _publish_one_by_one(self, batch: Sequence[Stored]) -> list[Stored]:
-        """Those that failed: one, and what was not tried after it."""
-        for index, item in enumerate(batch):
-            if not await self._publish(item):
-                return list(batch[index:])
-        return []
-
-    async def _look_for_cause(self, on_the_way: Sequence[Stored], connection: int) -> None:
-        """A message that no broker takes must not keep the others from being sent."""
-        message = self._stuck.broke(on_the_way, connection)
-        if message is None:
-            return
-        name, size = self._config.agent.name, len(message.payload)
-        _log.error(
-            "%s: message %d of epoch %d, %d bytes: the broker ends the connection at it each time; "
-            "it is kept in the outbox's table 'refused', a notice goes instead",
-            name, message.seq, message.epoch, size,
-        )  # fmt: skip
-        notice = EventReading(
-            device=name,
-            code="message_refused",
-            severity="critical",
-            text=f"{message.kind} message of {size} bytes: the broker ends the connection at it",
-        )
-        try:
-            await self.outbox.refuse(message, notice)
-        except sqlite3.Error as error:
-            _log.error("outbox: %s; trying again", error)
-
-    async def _next_batch(self) -> tuple[list[Stored], bool]:
-        if self._live:
-            return [self._live.popleft() for _ in range(min(_IN_FLIGHT, len(self._live)))], False
-        for epoch, (_, ranges) in list(self._replays.items()):
-            while ranges:
-                low, high = ranges[0]
-                end = min(high, low + _IN_FLIGHT - 1)
-                ranges[:1] = [(end + 1, high)] if end < high else []
-                if batch := await self.outbox.fetch(epoch, (low, end)):
-                    return batch, True
-            del self._replays[epoch]
-        for epoch, span in self.outbox.unsent(_IN_FLIGHT):
-            if batch := await self.outbox.fetch(epoch, span):
-                return batch, False
-        return [], False
-
-    async def _publish(self, message: Stored) -> bool:
-        try:
-            await self.session.publish(self._topic(message.kind), message.payload)
-        except NotConnected:
-            return False
-        self.outbox.acknowledged(message)
-        self._stuck.went(message)
-        return True
 
     # -- answering for what was sent ----------------------------------------------------------
 
@@ -353,22 +239,9 @@ class Agent:
 
     async def _on_connect(self, session: int) -> None:
         del session
-        self._inventory_version = ""
-        self._work.set()
+        self.sender.connected()
         if not self._leaving:
             await self._publish_status("online")
-
-    async def _publish_inventory(self) -> None:
-        items = self._source.inventory()
-        if not items:
-            return
-        inventory = Inventory.of(items, self._clock.now_ms())
-        if inventory.version == self._inventory_version:
-            return
-        payload = inventory.model_dump_json().encode()
-        with contextlib.suppress(NotConnected):
-            await self.session.publish(self._topic(INVENTORY), payload, retain=True)
-            self._inventory_version = inventory.version
 
     async def _say_goodbye(self) -> None:
         if not self.session.connected.is_set():
@@ -378,22 +251,5 @@ class Agent:
                 await self._publish_status("offline")
 
     async def _on_batch(self, batch: Sequence[Received]) -> None:
-        for message in batch:
-            if message.topic != self._topic(REPLAY):
-                continue  # a broker that sends what nobody asked for
-            if len(message.payload) > _REQUEST_BYTES:
-                _log.warning("replay request of %d bytes: not read", len(message.payload))
-                continue
-            try:
-                request = ReplayRequest.model_validate_json(message.payload)
-            except ValidationError as error:
-                _log.warning("replay request that makes no sense: %s", error)
-                continue
-            newest = self._replays.get(request.epoch)
-            if newest is None or request.request >= newest[0]:
-                ranges = self.outbox.kept(request.epoch, request.ranges)
-                self._replays.pop(request.epoch, None)
-                if ranges:
-                    self._replays[request.epoch] = (request.request, ranges)
+        self.sender.take(batch)
         self.session.ack(batch)
-        self._work.set()

@@ -57,6 +57,8 @@ class IntervalAccount(NamedTuple):
             carbon-free part when it was imported, battery traced back.
         grid_factors: The grid's ``life_cycle`` and ``direct`` factor and its ``carbon_free`` part.
         buses: The single buses of a site that has several, by name.
+        residual_after_losses: The residual less what a model says is lost unmetered; ``None``: the
+            site has no such model, or it is unknown.
     """
 
     load: float | None
@@ -82,3 +84,4 @@ class IntervalAccount(NamedTuple):
     carbon_free: float | None
     grid_factors: Mapping[str, float | None]
     buses: Mapping[str, BusAccount]
+    residual_after_losses: float | None = None

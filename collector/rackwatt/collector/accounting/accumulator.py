@@ -106,6 +106,8 @@ class Sums:
             self.seen.update(f"water:{source}" for source in interval.water)
             if interval.heat_metered:
                 self.seen.add("heat_reused")
+            if interval.losses_in_model:
+                self.seen.add("losses_modelled")
             self.categories.add(interval.pue_category)
         self.completeness.extend(
             interval.completeness * ms for interval, ms in zip(intervals, lengths, strict=True)

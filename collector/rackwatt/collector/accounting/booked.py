@@ -28,6 +28,8 @@ class BookedInterval:
         boundary: ``E_DC``.
         residual: Sources minus sinks.
         residual_uncertainty: Its standard uncertainty.
+        losses_in_model: A model says what transformers and lines lose that no meter sees.
+        losses_modelled: What it says; 0 without one.
         unmetered: The residual as a sink.
         unknown: The residual as a source.
         beyond: Discharge that the stock did not hold.
@@ -65,6 +67,8 @@ class BookedInterval:
     boundary: float | None = None
     residual: float | None = None
     residual_uncertainty: float | None = None
+    losses_in_model: bool = False
+    losses_modelled: float | None = 0.0
     unmetered: float | None = 0.0
     unknown: float | None = 0.0
     beyond: float = 0.0
@@ -101,6 +105,12 @@ class BookedInterval:
     def supplied(self) -> float | None:
         """All that came onto the bus by its meters, discharge included."""
         return total([*self.sources.values(), self.discharge])
+
+    @property
+    def after_losses(self) -> float | None:
+        """What of the residual no model explains."""
+        lost = None if self.losses_modelled is None else -self.losses_modelled
+        return total((self.residual, lost))
 
     @property
     def external(self) -> float | None:

@@ -92,7 +92,8 @@ class PeriodFigures:
         beyond: Discharge that the stock did not hold.
         residual: Sum of the signed residuals.
         residual_ratio: The same over the sources.
-        residual_month_flag: It is beyond the site's limit, and a day or more is in.
+        residual_month_flag: It is beyond the site's limit after modelled losses, and a day or more
+            is in.
         pue: The PUE and what belongs to it.
         shares: Of the data center's consumption.
         shares_coverage: Part of the period in which the origins are known.
@@ -115,6 +116,10 @@ class PeriodFigures:
         export: Export over own production, and the legal cap.
         water: Litres by source; a source without a meter is not there.
         heat_reused: Heat used outside; ``None``: it has no meter.
+        losses_modelled: What transformers and lines lost that no meter sees; ``None``: the site
+            names none.
+        after_losses: The residual without that; ``None`` likewise.
+        after_losses_ratio: The same over the sources.
     """
 
     start_ms: int
@@ -159,6 +164,9 @@ class PeriodFigures:
     export: ExportRatio
     water: Mapping[str, Figure] = field(default_factory=dict)
     heat_reused: Figure | None = None
+    losses_modelled: Figure | None = None
+    after_losses: Figure | None = None
+    after_losses_ratio: Figure | None = None
 
     @property
     def water_liters(self) -> float | None:
@@ -181,6 +189,7 @@ class PeriodFigures:
         return {
             **self._energies(),
             **self._masses(),
+            **self._explained(),
             "pue_ratio": self.pue.value,
             "pue_external_ratio": self.pue.external,
             "pue_uncertainty_ratio": self.pue.uncertainty,
@@ -207,6 +216,15 @@ class PeriodFigures:
             "completeness_ratio": self.completeness,
             "restated_intervals": float(self.restated),
         }
+
+    def _explained(self) -> dict[str, float | None]:
+        """What a model explains of the residual, on a site that has one."""
+        found = {
+            "losses_modelled_watt_hours": self.losses_modelled,
+            "residual_after_losses_watt_hours": self.after_losses,
+            "residual_after_losses_ratio": self.after_losses_ratio,
+        }
+        return {name: one.value for name, one in found.items() if one is not None}
 
     def _energies(self) -> dict[str, float | None]:
         found: dict[str, float | None] = {}

@@ -2,7 +2,7 @@
 """The books of one interval: flows, battery and factors in, origins, shares and carbon out."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from math import fsum
+from math import fsum, hypot
 from typing import Final, NamedTuple
 
 from rackwatt.collector.accounting.accounts import BusAccount, IntervalAccount
@@ -17,6 +17,7 @@ from rackwatt.collector.accounting.factors import IntervalFactors
 from rackwatt.collector.accounting.flows import ONE_BUS, Flows, TieFlow, of_site
 from rackwatt.collector.accounting.keyfigures import boundary_energy
 from rackwatt.collector.accounting.masses import NO_MASSES, mass, times
+from rackwatt.collector.accounting.modelled import ModelledLosses
 from rackwatt.collector.accounting.nodes import Bus, blend, charged, cleaned, discharged, traced
 from rackwatt.collector.accounting.tracing import UNKNOWN_MIX, Mix, directed
 from rackwatt.collector.accounting.vocabulary import (
@@ -54,6 +55,7 @@ def account(
     *,
     measured_stock: float | None = None,
     residual_uncertainty: float | None = None,
+    losses: ModelledLosses | None = None,
 ) -> IntervalAccount:
     """Book one interval of a site with one bus; see :func:`account_network`."""
     return account_network(
@@ -64,6 +66,7 @@ def account(
         factors,
         measured_stock=measured_stock,
         residual_uncertainty=residual_uncertainty,
+        losses=losses,
     )
 
 
@@ -76,6 +79,7 @@ def account_network(
     *,
     measured_stock: float | None = None,
     residual_uncertainty: float | None = None,
+    losses: ModelledLosses | None = None,
 ) -> IntervalAccount:
     """Book one interval.
 
@@ -87,6 +91,7 @@ def account_network(
         factors: The emission factors of this interval.
         measured_stock: Stock measured at the end, Wh, to re-anchor the battery to.
         residual_uncertainty: Standard uncertainty of the residual, Wh.
+        losses: What of the residual a model explains; ``None``: no model does.
 
     Raises:
         KeyError: A tie leads to a bus that is not among the nodes.
@@ -105,8 +110,12 @@ def account_network(
         moved = moved if moved is None or into.state.stale else moved - drift
     booked = _Booked(site, buses, out, into, battery, moved)
     books = _site_books(site, buses)
-    _judge(books, residual_uncertainty, flags)
-    return _told(booked, books, factors, _completeness(nodes, ties), flags)
+    after = _after(books, losses)
+    _judge(after, _together(residual_uncertainty, losses), flags)
+    if losses is not None and losses.watt_hours is None:
+        flags.add("modelled_losses_unknown")
+    told = _told(booked, books, factors, _completeness(nodes, ties), flags)
+    return told if losses is None else told._replace(residual_after_losses=after)
 
 
 def _told(
@@ -210,11 +219,25 @@ def _site_books(site: Flows, buses: Mapping[str, Bus]) -> Balance:
     return together([bus.books for bus in buses.values()], supplied)
 
 
-def _judge(books: Balance, uncertainty: float | None, flags: set[str]) -> None:
-    """Flag a residual that is unknown, or that the meters' uncertainty does not explain."""
-    if books.residual is None:
+def _after(books: Balance, losses: ModelledLosses | None) -> float | None:
+    """Return what of the residual no model explains."""
+    if losses is None or books.residual is None:
+        return books.residual
+    return None if losses.watt_hours is None else books.residual - losses.watt_hours
+
+
+def _together(uncertainty: float | None, losses: ModelledLosses | None) -> float | None:
+    """Return the uncertainty of the residual after a model's losses."""
+    if uncertainty is None or losses is None:
+        return uncertainty
+    return None if losses.uncertainty is None else hypot(uncertainty, losses.uncertainty)
+
+
+def _judge(residual: float | None, uncertainty: float | None, flags: set[str]) -> None:
+    """Flag a residual that is unknown, or that uncertainty does not explain."""
+    if residual is None:
         flags.add("residual_unknown")
-    elif uncertainty is not None and abs(books.residual) > COVERAGE_FACTOR * uncertainty:
+    elif uncertainty is not None and abs(residual) > COVERAGE_FACTOR * uncertainty:
         flags.add("residual_beyond_uncertainty")
 
 

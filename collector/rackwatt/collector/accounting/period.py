@@ -127,9 +127,10 @@ class _Books:
         claims = claimed(hours)
         market, sold_coverage = self._markets(hours)
         market_coverage = min(self._part(market.known_ms), sold_coverage)
-        residual = self._tally("residual_ratio")
-        off = abs(residual.value(0)) > self._rules.residual_limit_ratio * residual.value(1)
+        after = self._tally("after_losses_ratio")
+        off = abs(after.value(0)) > self._rules.residual_limit_ratio * after.value(1)
         seen = sums.seen
+        explained = "losses_modelled" in seen
         return PeriodFigures(
             start_ms=self._start,
             end_ms=self._end,
@@ -150,7 +151,7 @@ class _Books:
             beyond=self._sum("beyond"),
             residual=self._sum("residual"),
             residual_ratio=self._ratio("residual_ratio"),
-            residual_month_flag=off and residual.known_ms >= DAY_MS,
+            residual_month_flag=off and after.known_ms >= DAY_MS,
             pue=self._pue(),
             shares=self._shares(claims),
             shares_coverage=self._part(self._tally("origins").known_ms),
@@ -173,6 +174,9 @@ class _Books:
             export=self._export(),
             water={n: self._sum(f"water:{n}") for n in WATER_SOURCES if f"water:{n}" in seen},
             heat_reused=self._sum("heat_reused") if "heat_reused" in seen else None,
+            losses_modelled=self._sum("losses_modelled") if explained else None,
+            after_losses=self._sum("after_losses") if explained else None,
+            after_losses_ratio=self._ratio("after_losses_ratio") if explained else None,
         )
 
     def _tally(self, name: str) -> Tally:

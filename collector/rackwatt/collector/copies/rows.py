@@ -22,7 +22,7 @@ from rackwatt.collector.accounting.vocabulary import (
     UNKNOWN,
     total,
 )
-from rackwatt.collector.ledger.journal import HEAT_REUSED, WATER_LITERS
+from rackwatt.collector.ledger.journal import AFTER_LOSSES, HEAT_REUSED, LOSSES, WATER_LITERS
 from rackwatt.collector.store.base import Row
 
 BALANCE: Final = "energy_balance"
@@ -154,6 +154,9 @@ def interval_figures(data: Mapping[str, Any]) -> dict[str, float | None]:
         "pue_ratio": _pue(data),
         "scope_2_location_grams": data["scope_2"],
     }
+    if LOSSES in data:
+        figures["losses_modelled_watt_hours"] = data[LOSSES]
+        figures["residual_after_losses_watt_hours"] = data[AFTER_LOSSES]
     figures |= {name: sinks.get(sink, 0.0) for sink, name in SITE_SINKS.items()}
     for series in SERIES:
         figures[f"carbon_{series}_grams"] = carbon[series]

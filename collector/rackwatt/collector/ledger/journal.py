@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from rackwatt.collector.accounting.battery import BatteryState
 from rackwatt.collector.accounting.flows import Flows, TieFlow
 from rackwatt.collector.accounting.interval import BusAccount, IntervalAccount
+from rackwatt.collector.accounting.modelled import ModelledLosses
 from rackwatt.collector.ledger.chain import (
     ACT,
     AUTHOR,
@@ -26,6 +27,9 @@ from rackwatt.collector.ledger.records import INTERVAL_MS
 
 WATER_LITERS: Final = "water_liters"
 HEAT_REUSED: Final = "heat_reused_watt_hours"
+LOSSES: Final = "losses_modelled"
+LOSSES_UNCERTAINTY: Final = "losses_modelled_uncertainty"
+AFTER_LOSSES: Final = "residual_after_losses"
 _UTILITIES: Final = (WATER_LITERS, HEAT_REUSED)
 
 
@@ -45,6 +49,8 @@ class Booking:
         residual_uncertainty: Standard uncertainty of the residual, Wh.
         utilities: Water by source in litres, and reused heat in Wh, under the row's names; of what
             the site does not meter there is no entry, and none in the row.
+        losses: Of transformers and lines that no meter sees; ``None``: the site names none, and
+            the row has no word of them.
     """
 
     flows: Flows
@@ -57,6 +63,7 @@ class Booking:
     ties: tuple[TieFlow, ...] = ()
     residual_uncertainty: float | None = None
     utilities: Mapping[str, Any] = field(default_factory=dict)
+    losses: ModelledLosses | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,7 @@ def booking_of(data: Mapping[str, Any]) -> Booking:
         tuple(TieFlow(*tie) for tie in data.get("ties", ())),
         data.get("residual_uncertainty"),
         {name: data[name] for name in _UTILITIES if name in data},
+        ModelledLosses(data[LOSSES], data[LOSSES_UNCERTAINTY]) if LOSSES in data else None,
     )
 
 
@@ -164,39 +172,48 @@ def booked_part(booking: Booking) -> dict[str, Any]:
         "ties": [[tie.source, tie.target, tie.watt_hours] for tie in booking.ties],
         "residual_uncertainty": booking.residual_uncertainty,
     }
+    if booking.losses is not None:
+        found[LOSSES], found[LOSSES_UNCERTAINTY] = booking.losses
     return _flow_part(booking.flows) | found | dict(booking.utilities)
 
 
 def row_of(booking: Booking, account: IntervalAccount) -> dict[str, Any]:
     """Return the row of an interval, ready for :func:`canonical`."""
     battery = account.battery
-    return booked_part(booking) | {
-        "buses": {bus: _bus(own, account.buses[bus]) for bus, own in (booking.nodes or {}).items()},
-        "load": account.load,
-        "it": account.it,
-        "boundary": account.boundary,
-        "residual": account.residual,
-        "residual_ratio": account.residual_ratio,
-        "unmetered": account.unmetered,
-        "unknown": account.unknown,
-        "beyond": account.beyond,
-        "shares": None if account.shares is None else dict(account.shares),
-        "origins": None if account.origins is None else dict(account.origins),
-        "intensity": dict(account.intensity),
-        "carbon": dict(account.carbon),
-        "carbon_free": account.carbon_free,
-        "grid_factors": dict(account.grid_factors),
-        "scope_2": account.scope_2,
-        "stock_change": account.stock_change,
-        "losses": dict(account.losses),
-        "flags": list(account.flags),
-        "battery": {
-            "stock": dict(battery.stock),
-            "carbon": dict(battery.carbon),
-            "stale": battery.stale,
-            "grid_free": battery.grid_free,
-        },
-    }
+    after = {} if booking.losses is None else {AFTER_LOSSES: account.residual_after_losses}
+    return (
+        booked_part(booking)
+        | after
+        | {
+            "buses": {
+                bus: _bus(own, account.buses[bus]) for bus, own in (booking.nodes or {}).items()
+            },
+            "load": account.load,
+            "it": account.it,
+            "boundary": account.boundary,
+            "residual": account.residual,
+            "residual_ratio": account.residual_ratio,
+            "unmetered": account.unmetered,
+            "unknown": account.unknown,
+            "beyond": account.beyond,
+            "shares": None if account.shares is None else dict(account.shares),
+            "origins": None if account.origins is None else dict(account.origins),
+            "intensity": dict(account.intensity),
+            "carbon": dict(account.carbon),
+            "carbon_free": account.carbon_free,
+            "grid_factors": dict(account.grid_factors),
+            "scope_2": account.scope_2,
+            "stock_change": account.stock_change,
+            "losses": dict(account.losses),
+            "flags": list(account.flags),
+            "battery": {
+                "stock": dict(battery.stock),
+                "carbon": dict(battery.carbon),
+                "stale": battery.stale,
+                "grid_free": battery.grid_free,
+            },
+        }
+    )
 
 
 class New(NamedTuple):

@@ -23,6 +23,7 @@ from rackwatt.collector.accounting.channels import (
 )
 from rackwatt.collector.accounting.flows import of_site
 from rackwatt.collector.accounting.metering import Energy, MeterData, energies
+from rackwatt.collector.accounting.modelled import ModelledLosses, modelled
 from rackwatt.collector.accounting.power import Reading
 from rackwatt.collector.accounting.registers import RegisterEvent
 from rackwatt.collector.accounting.residual import Measured, Sensitivities
@@ -178,6 +179,7 @@ class Metered:
             ties,
             bears.uncertainty(found, (end - start) / HOUR_MS),
             utilities,
+            self._losses(span, index, start, end),
         )
 
     def _claims(self, span: Span, index: int, start: int) -> Iterator[tuple[str, float | None]]:
@@ -208,6 +210,17 @@ class Metered:
         if heat:
             found[HEAT_REUSED] = total(heat)
         return found, flags
+
+    def _losses(self, span: Span, index: int, start: int, end: int) -> ModelledLosses | None:
+        """What transformers and lines lose that no meter sees."""
+        models = self._site.modelled_losses
+        if not models:
+            return None
+        energies: dict[str, float | None] = {}
+        for device in {meter for model in models for meter in model.meters}:
+            found = self._measured(Tap("modelled", device, FORWARD), span, index)
+            energies[device] = found.energy.watt_hours
+        return modelled(models, energies, (end - start) / HOUR_MS)
 
     def _sensitivities(self, span: Span, start: int) -> Sensitivities:
         """How the terms bear upon the residual, by how good the physical meters are."""

@@ -57,6 +57,7 @@ class Rules:
             self.factors.at(start),
             measured_stock=anchor,
             residual_uncertainty=booking.residual_uncertainty,
+            losses=booking.losses,
         )
         if first:
             result = result._replace(flags=tuple(sorted((*result.flags, INITIAL_STOCK))))

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from rackwatt.collector.accounting.battery import BatteryParameters
 from rackwatt.collector.accounting.channels import TermsLike
 from rackwatt.collector.accounting.factors import FactorTable, Scope, SiteFactors, shipped
+from rackwatt.collector.accounting.modelled import LossModel
 from rackwatt.collector.ledger.records import MINIMUM_CADENCE_MS
 from rackwatt.collector.site import Site
 
@@ -47,6 +48,10 @@ class SiteBooks(Protocol):
     @property
     def contracts(self) -> Sequence[Any]:
         """Claims on the import, each with ``id``, ``meter`` and ``validity.holds(time_ms)``."""
+
+    @property
+    def modelled_losses(self) -> Sequence[LossModel]:
+        """Transformers and lines whose losses no meter sees."""
 
     @property
     def utilities(self) -> Sequence[Any]:

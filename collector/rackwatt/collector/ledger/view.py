@@ -10,7 +10,7 @@ from rackwatt.collector.accounting.market import Certificate
 from rackwatt.collector.accounting.pue_meters import PueMeters
 from rackwatt.collector.accounting.rules import Rules
 from rackwatt.collector.accounting.uncertainty import MeterClass
-from rackwatt.collector.ledger.journal import HEAT_REUSED, WATER_LITERS, LedgerRow
+from rackwatt.collector.ledger.journal import HEAT_REUSED, LOSSES, WATER_LITERS, LedgerRow
 from rackwatt.collector.ledger.sites import battery_parameters
 from rackwatt.collector.site import Site
 from rackwatt.collector.site.topology import FOR_EVER
@@ -39,6 +39,8 @@ def booked(row: LedgerRow) -> BookedInterval:
         boundary=data["boundary"],
         residual=residual,
         residual_uncertainty=data.get("residual_uncertainty"),
+        losses_in_model=LOSSES in data,
+        losses_modelled=data.get(LOSSES, 0.0),
         unmetered=None if residual is None else data["unmetered"],
         unknown=None if residual is None else data["unknown"],
         beyond=data["beyond"],

@@ -2,10 +2,11 @@
 """The chains as Prometheus metrics. What is unknown is absent, never 0.
 
 Series: three for each edge that has a rating, one for each rack with a thermal mass, so some
-18,000 for 2,540 racks with two PDUs each.
+19,000 for 2,540 racks with two PDUs each; and at most four, power and currents, for each edge that
+is asked for in detail.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Final
 
@@ -16,6 +17,18 @@ from rackwatt.wire.metrics import MetricSpec, Sample
 
 _FEED: Final = ("site", "feed", "side")
 
+POWER: Final = MetricSpec(
+    "rackwatt_feed_power_watts",
+    "gauge",
+    "What a feed carries; of many feeds those above PDUs and racks only.",
+    _FEED,
+)
+CURRENT: Final = MetricSpec(
+    "rackwatt_feed_current_amperes",
+    "gauge",
+    "The same by phase: L1, L2, L3.",
+    (*_FEED, "phase"),
+)
 LOAD_RATIO: Final = MetricSpec(
     "rackwatt_feed_load_ratio",
     "gauge",
@@ -67,18 +80,27 @@ RIDE_THROUGH: Final = MetricSpec(
 )
 
 CATALOGUE: Final[Sequence[MetricSpec]] = (
-    LOAD_RATIO, FAILOVER_RATIO, HEADROOM, SELLABLE, STRANDED, LOSSES, SPARE, RIDE_THROUGH,
+    POWER, CURRENT, LOAD_RATIO, FAILOVER_RATIO, HEADROOM, SELLABLE, STRANDED, LOSSES, SPARE,
+    RIDE_THROUGH,
 )  # fmt: skip
 
 
-def chain_families(site: str, state: ChainState, sides: dict[str, str]) -> list[Metric]:
+def chain_families(
+    site: str, state: ChainState, sides: Mapping[str, str], detailed: Collection[str] | None = None
+) -> list[Metric]:
     """The chains as metric families; empty on a site without chains.
 
     Args:
         site: its id.
         state: the chains.
         sides: side by edge id.
+        detailed: edges of which power and currents are told, too; None: of all.
     """
+    told = [
+        (edge_id, one.load)
+        for edge_id, one in state.edges.items()
+        if detailed is None or edge_id in detailed
+    ]
     rated = [(edge_id, one) for edge_id, one in state.edges.items() if one.edge.rated]
 
     def feed(values: Iterable[tuple[str, float | None]]) -> list[Sample]:
@@ -90,7 +112,14 @@ def chain_families(site: str, state: ChainState, sides: dict[str, str]) -> list[
         (name, None if one.spare is None else float(one.spare))
         for name, one in (*state.groups.items(), *state.pumps.items())
     ]
+    currents = (
+        ((site, name, sides.get(name, ""), f"L{number}"), amperes)
+        for name, load in told
+        for number, amperes in enumerate(load.amperes, start=1)
+    )
     families = [
+        POWER.family(feed((name, load.watts) for name, load in told)),
+        CURRENT.family(_known(currents)),
         LOAD_RATIO.family(feed((name, one.ratio) for name, one in rated)),
         FAILOVER_RATIO.family(
             feed((name, after[name].after.ratio) for name, _ in rated if name in after)

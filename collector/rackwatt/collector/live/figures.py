@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import Final
 
 from rackwatt.collector.accounting.battery import BatteryParameters, BatteryState
 from rackwatt.collector.accounting.channels import (
@@ -25,9 +25,11 @@ from rackwatt.collector.accounting.registers import RegisterSpec
 from rackwatt.collector.accounting.vocabulary import LOADS, Series, total
 from rackwatt.collector.live.demand import Demand, SettlementLike, live_demand
 from rackwatt.collector.live.hour import HourSoFar
+from rackwatt.collector.live.livesite import LiveSite
 from rackwatt.collector.live.moment import (
     HOUR_SECONDS,
     SILENT_MS,
+    after_losses,
     estimate,
     fresh,
     sinks,
@@ -59,25 +61,6 @@ def kept_for(settlement: SettlementLike | None) -> int:
     return 0 if settlement is None else round(settlement.window_seconds * 1000) + _SPARE_MS
 
 
-class LiveSite(Protocol):
-    """The part of a site that the live figures use."""
-
-    @property
-    def contracts(self) -> Sequence[Any]:
-        """Claims on the import, each with ``id``, ``meter`` and ``validity.holds(time_ms)``."""
-
-    @property
-    def supply(self) -> Mapping[str, Any]:
-        """By source, with ``attributes``: retained, sold or unissued."""
-
-    @property
-    def settlement(self) -> SettlementLike | None:
-        """How the utility measures demand, if the site says so."""
-
-    def terms_at(self, time_ms: int) -> TermsLike:
-        """What each role is made of, as physical meters with signs."""
-
-
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What the page and the metrics show. Powers in W, ``None`` = unknown.
@@ -94,6 +77,8 @@ class Figures:
         shares: Renewable, grid, carbon-free, carbon, contracted, on-site, unknown.
         intensity: g/kWh of that consumption by series (``life_cycle``, ``operational``).
         residual_ratio: Residual as a part of the sources, signed.
+        after_losses_ratio: The same less what transformers and lines lose by their models;
+            ``None`` also where the site names none.
         completeness: Part of the terms that have a fresh reading, 0..1.
         missing: Meters without one.
         battery: The stock by origin and its carbon.
@@ -110,6 +95,7 @@ class Figures:
     shares: Shares = field(default_factory=Shares)
     intensity: Mapping[Series, float | None] = field(default_factory=dict)
     residual_ratio: float | None = None
+    after_losses_ratio: float | None = None
     completeness: float = 0.0
     missing: tuple[str, ...] = ()
     battery: BatteryState = field(default_factory=BatteryState)
@@ -231,6 +217,9 @@ class LiveFigures:
             shares=self._shares(flows, result, instant),
             intensity=result.intensity,
             residual_ratio=result.residual_ratio,
+            after_losses_ratio=after_losses(
+                self._site.modelled_losses, self._losing(instant, now_ms), flows, result
+            ),
             completeness=known / len(watts) if watts else 0.0,
             missing=tuple(missing),
             battery=self._state,
@@ -274,7 +263,8 @@ class LiveFigures:
         outputs = {device for device, channel in self._feeds if channel == OUTPUT}
         self._taps = taps(terms, outputs)
         claims = {contract.meter for contract in self._site.contracts}
-        self._wanted = frozenset({tap.device for tap in self._taps} | claims)
+        losing = {meter for model in self._site.modelled_losses for meter in model.meters}
+        self._wanted = frozenset({tap.device for tap in self._taps} | claims | losing)
         self._channels = {}
 
     def _members(self) -> list[tuple[Tap, Feed | None]]:
@@ -306,6 +296,11 @@ class LiveFigures:
         """Sum terms up to the flows of the whole site."""
         nodes, _ = summed(terms, self._buses())
         return of_site(list(nodes.values()))
+
+    def _losing(self, instant: int, now_ms: int) -> dict[str, float | None]:
+        """Power at the meters by which losses are modelled."""
+        meters = {meter for model in self._site.modelled_losses for meter in model.meters}
+        return {m: fresh(self._signed(m, FORWARD), instant, now_ms) for m in sorted(meters)}
 
     def _book(self, terms: Sequence[tuple[Tap, float | None]], instant: int) -> IntervalAccount:
         """Book energies as the ledger does."""

@@ -130,6 +130,7 @@ def make_frame(
             **collectors.quality,
             "completeness": figures.completeness,
             "residual_ratio": figures.residual_ratio,
+            "residual_after_losses_ratio": figures.after_losses_ratio,
             "restatements": ledger.restatements,
             "held_readings": ledger.held_readings,
             "ledger_closed": ledger.closed_through_ms,

@@ -73,6 +73,12 @@ RESIDUAL: Final = MetricSpec(
     "Sources minus sinks over sources; positive: unmetered, negative: unknown supply.",
     ("site",),
 )
+AFTER_LOSSES: Final = MetricSpec(
+    "rackwatt_balance_residual_after_losses_ratio",
+    "gauge",
+    "The same less modelled losses of transformers and lines; absent where the site names none.",
+    ("site",),
+)
 COMPLETENESS: Final = MetricSpec(
     "rackwatt_completeness_ratio",
     "gauge",
@@ -117,8 +123,8 @@ CLOSED: Final = MetricSpec(
 
 CATALOGUE: Final[Sequence[MetricSpec]] = (
     PUE, LOAD, SOURCE, SOURCE_SHARE, RENEWABLE, GRID, CARBON_FREE, CARBON, CONTRACTED, INTENSITY,
-    RESIDUAL, COMPLETENESS, BATTERY_STOCK, FIGURES_TIME, PROJECTED, SUBSCRIBED, WINDOW,
-    RESTATEMENTS, CLOSED,
+    RESIDUAL, AFTER_LOSSES, COMPLETENESS, BATTERY_STOCK, FIGURES_TIME, PROJECTED, SUBSCRIBED,
+    WINDOW, RESTATEMENTS, CLOSED,
 )  # fmt: skip
 
 
@@ -142,6 +148,7 @@ def families(site: str, figures: Figures, ledger: LedgerView) -> list[Metric]:
         CONTRACTED.family(_known([(own, shares.contracted)])),
         INTENSITY.family(_known(_labelled(site, figures.intensity))),
         RESIDUAL.family(_known([(own, figures.residual_ratio)])),
+        AFTER_LOSSES.family(_known([(own, figures.after_losses_ratio)])),
         COMPLETENESS.family([] if at is None else [(own, figures.completeness)]),
         BATTERY_STOCK.family([(own, figures.battery.watt_hours)] if figures.battery_known else []),
         FIGURES_TIME.family(_known([(own, None if at is None else at / 1000)])),

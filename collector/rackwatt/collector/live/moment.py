@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What feeds say of an instant, and how sources and sinks are shown."""
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rackwatt.collector.accounting.flows import Flows
 from rackwatt.collector.accounting.interval import IntervalAccount
-from rackwatt.collector.accounting.vocabulary import LOADS
+from rackwatt.collector.accounting.modelled import LossModel, modelled
+from rackwatt.collector.accounting.vocabulary import LOADS, total
 from rackwatt.collector.live.window import HOLD, Feed
 
 SILENT_MS: Final = 60_000
@@ -54,6 +56,20 @@ def sinks(flows: Flows, result: IntervalAccount) -> dict[str, float | None]:
             shown["it"] = max(it + value, 0.0)
     unmetered = None if result.residual is None else result.unmetered * HOUR_SECONDS
     return {**shown, "charge": flows.charge, "unmetered": unmetered}
+
+
+def after_losses(
+    models: Sequence[LossModel],
+    watts: Mapping[str, float | None],
+    flows: Flows,
+    result: IntervalAccount,
+) -> float | None:
+    """The residual less modelled losses, as a part of the sources; None without a model."""
+    supplied = total([*flows.sources.values(), flows.discharge])
+    if not models or result.residual_ratio is None or not supplied:
+        return None
+    lost = modelled(models, watts, 1.0).watt_hours
+    return None if lost is None else result.residual_ratio - lost / supplied
 
 
 def times(value: float | None, factor: float) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from rackwatt.collector.copies.chain_rows import chain_rows
-from rackwatt.collector.roles.chains import Chains
+from rackwatt.collector.roles.chains import MANY_FEEDS, Chains
 from rackwatt.collector.site import Site
 from rackwatt.collector.store.base import Row
 from rackwatt.wire.clock import Clock
@@ -15,7 +15,6 @@ from rackwatt.wire.periodic import ticks
 SECONDS: Final = 60.0
 RACKS_EVERY: Final = 10
 """Minutes between rows of what feeds racks, on a site of many feeds."""
-_MANY_FEEDS: Final = 2_000
 
 
 class ChainHistory:
@@ -41,7 +40,7 @@ class ChainHistory:
         """Until cancelled; ends at once without chains."""
         if not self._chains.there:
             return
-        many = len(self._site.chains.power.edges) > _MANY_FEEDS
+        many = len(self._site.chains.power.edges) > MANY_FEEDS
         async for tick in ticks(SECONDS, self._clock):
             minute = tick.due_ms // round(SECONDS * 1000)
             await self._keep(racks=not many or minute % RACKS_EVERY == 0)

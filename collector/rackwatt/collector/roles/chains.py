@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from rackwatt.collector.live.chain import ChainState, LiveChains, Readings
 from rackwatt.collector.live.chain_metrics import chain_families
-from rackwatt.collector.live.chain_plan import Plans
+from rackwatt.collector.live.chain_plan import LEAVES, Plans
 from rackwatt.collector.live.chain_view import feed, overview, rack
 from rackwatt.collector.live.page.live_page import serialise
 from rackwatt.collector.site import Site
@@ -25,7 +25,8 @@ _log = logging.getLogger(__name__)
 SECONDS: Final = 2.0
 SLOW_SECONDS: Final = 10.0
 """With thousands of edges a look takes a second of one core."""
-_MANY_EDGES: Final = 2_000
+MANY_FEEDS: Final = 2_000
+"""Beyond so many, those of racks and PDUs are told in less detail and less often."""
 
 
 class Chains:
@@ -57,6 +58,11 @@ class Chains:
         self._plans = Plans.of_site(site)
         self._body: tuple[ChainState, bytes] | None = None
         self._sides = {edge.id: power.side(edge) for edge in power.edges}
+        many = len(self._sides) > MANY_FEEDS
+        self._detailed = {
+            edge.id for edge in power.edges
+            if not (many and power.assets[edge.target].kind in LEAVES)
+        }  # fmt: skip
         self.state = ChainState()
         self.time_ms: int | None = None
         """When it was looked at."""
@@ -70,7 +76,7 @@ class Chains:
         """Look until cancelled; a turn that is missed is skipped. Ends at once without chains."""
         if not self.there:
             return
-        seconds = SLOW_SECONDS if len(self._sides) > _MANY_EDGES else SECONDS
+        seconds = SLOW_SECONDS if len(self._sides) > MANY_FEEDS else SECONDS
         async for _ in ticks(seconds, self._clock):
             now = self._clock.now_ms()
             async with self._turn:
@@ -81,7 +87,9 @@ class Chains:
 
     def families(self) -> list[Metric]:
         """The chains' metrics."""
-        return chain_families(self._site.id, self.state, self._sides) if self.time_ms else []
+        if self.time_ms is None:
+            return []
+        return chain_families(self._site.id, self.state, self._sides, self._detailed)
 
     def routes(self) -> list[BaseRoute]:
         """``/api/chain`` and what is below it."""

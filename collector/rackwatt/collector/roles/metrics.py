@@ -40,15 +40,22 @@ MONTH_RESIDUAL: Final = MetricSpec(
     "Residual over sources in the running local month, by the closed books; signed.",
     ("site",),
 )
+MONTH_AFTER_LOSSES: Final = MetricSpec(
+    "rackwatt_balance_month_residual_after_losses_ratio",
+    "gauge",
+    "The same less modelled losses of transformers and lines; absent where the site names none.",
+    ("site",),
+)
 MONTH_FLAGGED: Final = MetricSpec(
     "rackwatt_balance_month_flagged",
     "gauge",
-    "Whether that is beyond the site's limit, once a day or more is known.",
+    "Whether it is beyond the site's limit, after modelled losses, once a day or more is known.",
     ("site",),
 )
 
 CATALOGUE: Final[Sequence[MetricSpec]] = (
-    EXPORT, EXPORT_CAP, MONTH_RESIDUAL, MONTH_FLAGGED, HELD, *COPY_CATALOGUE, *CHAIN_CATALOGUE,
+    EXPORT, EXPORT_CAP, MONTH_RESIDUAL, MONTH_AFTER_LOSSES, MONTH_FLAGGED, HELD, *COPY_CATALOGUE,
+    *CHAIN_CATALOGUE,
 )  # fmt: skip
 
 
@@ -58,6 +65,7 @@ def standing_families(site: str, standing: Standing) -> list[Metric]:
         EXPORT: standing.export_ratio,
         EXPORT_CAP: standing.export_cap_ratio,
         MONTH_RESIDUAL: standing.month_residual_ratio,
+        MONTH_AFTER_LOSSES: standing.month_after_losses_ratio,
         MONTH_FLAGGED: standing.month_flagged,
     }
     return [

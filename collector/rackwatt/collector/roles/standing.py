@@ -32,7 +32,8 @@ SECONDS: Final = 60.0
 _DAYS_AT_ONCE: Final = 2
 _EXPORT: Final = "export"
 _RESIDUAL: Final = "residual_ratio"
-_KEPT: Final = (_EXPORT, _RESIDUAL, "origins", "load")
+_AFTER_LOSSES: Final = "after_losses_ratio"
+_KEPT: Final = (_EXPORT, _RESIDUAL, _AFTER_LOSSES, "origins", "load")
 _HOUR_MS: Final = 3_600_000
 
 
@@ -44,9 +45,11 @@ class Standing:
         export_ratio: Export over own production, of the year so far.
         export_cap_ratio: What the law allows, if the site file says so.
         month_residual_ratio: Residual over sources, of the month so far.
-        month_flagged: Whether that is beyond the site's limit.
+        month_flagged: Whether it is beyond the site's limit, after modelled losses.
         year: All that is known of the year so far; only what is summed up for it is filled in.
         year_peak_watts: The highest mean load of a whole UTC hour of the year so far.
+        month_after_losses_ratio: The month's residual less modelled losses, over sources; ``None``
+            also where the site names none.
     """
 
     export_ratio: float | None = None
@@ -55,6 +58,7 @@ class Standing:
     month_flagged: bool | None = None
     year: PeriodFigures | None = None
     year_peak_watts: float | None = None
+    month_after_losses_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +133,10 @@ class Standings:
         self.complete = not missing
         of_year = self._figures(days, year.start_ms, closed) if self.complete else None
         inside = [day for day in days if day.start_ms >= month.start_ms]
-        of_month = None
+        of_month = after = None
         if missing.isdisjoint(day.start_ms for day in inside):
             of_month = self._figures(inside, max(month.start_ms, first), closed)
+            after = of_month.after_losses_ratio
         return Standing(
             None if of_year is None else of_year.export.ratio,
             self._site.export_cap_ratio,
@@ -139,6 +144,7 @@ class Standings:
             None if of_month is None else of_month.residual_month_flag,
             of_year,
             None if of_year is None else self._peak(days),
+            None if after is None else after.value,
         )
 
     def _peak(self, days: Iterable[Span]) -> float | None:
@@ -163,6 +169,8 @@ class Standings:
 
     def _figures(self, days: Iterable[Span], start_ms: int, end_ms: int) -> PeriodFigures:
         whole = Accumulator()
+        if self._site.modelled_losses:
+            whole.sums.seen.add("losses_modelled")
         for day in days:
             for name, tally in self._days[day.start_ms].tallies.items():
                 whole.sums.tallies[name].merge(tally)

@@ -72,6 +72,9 @@ def _chain_lines(site: Site) -> list[str]:
         common = [asset.id for asset in chain.assets.values() if asset.common]
         if common:
             lines.append(f"{name} chain: stated as common to all sides: {_some(common)}")
+    for model in site.modelled_losses:
+        seen = f"{_some(list(model.meters))} {'above' if model.above else 'below'} it"
+        lines.append(f"losses of {model.id}: modelled by {seen}")
     if site.chains.masses:
         lines.append(f"thermal mass of {_count(len(site.chains.masses), 'rack')}")
     return lines

@@ -22,6 +22,7 @@ from rackwatt.collector.site.chains import chains_of
 from rackwatt.collector.site.factor_series import factor_series_of
 from rackwatt.collector.site.factors import FACTOR_NAMES
 from rackwatt.collector.site.layout import Layout, check_feeds, lay_out
+from rackwatt.collector.site.losses import modelled_losses_of
 from rackwatt.collector.site.metering import (
     DEFAULT_CLASS,
     MeterTable,
@@ -114,6 +115,7 @@ def _build(problems: Problems, file: SiteFile, moves: Moves) -> Site:
     carbon = carbon_of(file.carbon, file.site.country)
     utilities = utilities_of(problems, file, table, layout)
     fuel = fuel_of(problems, file)
+    chains = chains_of(problems, file, layout)
     places, wrong = moved(layout, moves)
     problems.errors += wrong
     return Site(
@@ -148,6 +150,7 @@ def _build(problems: Problems, file: SiteFile, moves: Moves) -> Site:
             *fuel_defaults(file, fuel),
         ),
         residual_limit_ratio=file.balance.residual_limit_ratio,
+        modelled_losses=modelled_losses_of(problems, file, chains.power, table),
         settlement=_settlement(problems, file),
         export_cap_ratio=file.supply.export_cap_ratio,
         factor_series=factor_series_of(problems, file),
@@ -155,7 +158,7 @@ def _build(problems: Problems, file: SiteFile, moves: Moves) -> Site:
         utilities=utilities,
         fuel=fuel,
         fuel_factors=MappingProxyType(dict(file.carbon.fuel_factors)),
-        chains=chains_of(problems, file, layout),
+        chains=chains,
         phases=phases_of(problems, file, layout),
         commitments=commitments_of(problems, file),
         files=MappingProxyType(problems.files),

@@ -128,6 +128,8 @@ class BalanceModel(_Model):
     """`balance:` how far the books may be off before a month is flagged."""
 
     residual_limit_ratio: Ratio = 0.002
+    modelled_losses: Names = ()
+    """Assets and feeds (`FROM>TO`) of the power chain whose losses no meter sees."""
 
 
 class SettlementModel(_Model):

@@ -12,6 +12,7 @@ from rackwatt.collector.accounting.capacity.ride_through import HeatMass
 from rackwatt.collector.accounting.commitments import Commitment, Phase
 from rackwatt.collector.accounting.factor_series import FactorLine
 from rackwatt.collector.accounting.fuels import FuelLine
+from rackwatt.collector.accounting.modelled import LossModel
 from rackwatt.collector.site.factors import Factor, FactorName, FactorValue, Scope
 from rackwatt.collector.site.meters import (
     ALWAYS,
@@ -307,6 +308,8 @@ class Site:
     """Sentences: which defaults stand in for what the file does not say."""
     residual_limit_ratio: float = 0.002
     """Part of a month's sources that its summed residual may reach before it is flagged."""
+    modelled_losses: tuple[LossModel, ...] = ()
+    """Of transformers and lines whose losses are in the residual."""
     settlement: Settlement | None = None
     export_cap_ratio: float | None = None
     """Legal cap of what may be sold of the own production, over the running year."""

@@ -55,6 +55,9 @@ def site_table(lines: Sequence[Line], zone: tzinfo, every: Any) -> None:
             column("Water", lambda line: line.figures.water_liters, "L"),
             column("WUE", lambda line: line.figures.wue.value, "L/kWh", digits=3),
         ]
+    if lines[-1].figures.after_losses is not None:
+        after = column("After\nlosses", _after_losses, "Wh")
+        columns.insert([one.title for one in columns].index("Battery"), after)
     if lines[-1].figures.heat_reused is not None:
         extra.append(column("ERF", lambda line: line.figures.erf.value, "%"))
     columns[at:at] = extra
@@ -62,6 +65,10 @@ def site_table(lines: Sequence[Line], zone: tzinfo, every: Any) -> None:
     title = f"Load by origin, battery traced back; carbon of the life cycle; times: {clock}"
     note = "All flows of all lines are known." if whole else ""
     print_table(title, columns, len(shown) > 1, note=note)
+
+
+def _after_losses(line: Line) -> float | None:
+    return None if line.figures.after_losses is None else line.figures.after_losses.value
 
 
 def _time(line: Line, zone: tzinfo, every: Any) -> str:
