@@ -29,7 +29,10 @@ _ALIASES: Final[Mapping[str, str]] = {
     "Python Software Foundation License": "PSF-2.0",
 }
 # Distributions whose metadata say nothing; somebody has read the licence file that they bring.
-_READ_BY_HAND: Final[Mapping[str, str]] = {"pysnmp": "BSD-2-Clause"}
+_READ_BY_HAND: Final[Mapping[str, str]] = {
+    "pysnmp": "BSD-2-Clause",
+    "verlib2": "Apache-2.0 OR BSD-2-Clause",  # in its file LICENSE
+}
 
 
 @dataclass(frozen=True, slots=True)
