@@ -70,6 +70,8 @@ _DAYS_OF_HOURS: Final = Level("_1h", "1d", HOURS_THROUGH_MS, None)
 
 ANY_MINUTES: Final = replace(_MINUTES, through_ms=None)
 """Minutes, whatever the dashboard's range: of panels that have a short one of their own."""
+ANY_HOURS: Final = replace(_HOURS, above_ms=None, through_ms=None)
+"""Hours, likewise."""
 ANY_MONTHS: Final = Level("_1mo", "", None, None)
 """Local months, likewise."""
 READINGS: Final = (
@@ -204,9 +206,22 @@ def total(
     where: Sequence[str] = (),
     alias: str = "",
     shape: Shape = "time_series",
+    by_hour: bool = False,
 ) -> list[Target]:
-    """The sum of a booked figure over the range that is shown; arguments as `figure` has them."""
+    """The sum of a booked figure over the range that is shown.
+
+    Args:
+        measurement: of the ledger's copy.
+        name: of the figure: an energy, a mass.
+        group: tags that make series.
+        places: tags whose variables choose.
+        where: further conditions.
+        alias: of the series.
+        shape: rows over time, or a table.
+        by_hour: also short ranges sum whole hours: of figures that minutes do not have.
+    """
     conditions = [*in_place(*places), *known(name), *where]
+    levels = [ANY_HOURS] if by_hour else [base(measurement), _HOURS_OR_LONGER]
     return [
         Target(
             select(
@@ -219,7 +234,7 @@ def total(
             alias,
             shape=shape,
         )
-        for level in (base(measurement), _HOURS_OR_LONGER)
+        for level in levels
     ]
 
 
@@ -230,6 +245,7 @@ def quotient(
     also: Sequence[str] = (),
     alias: str = "",
     levels: Sequence[Level] | None = None,
+    scale: float = 1.0,
 ) -> list[Target]:
     """A ratio of sums of `site_figures` over the range, of spans in which both are known.
 
@@ -239,13 +255,48 @@ def quotient(
         also: figures that must be known, too.
         alias: of the series.
         levels: which spans; None: minutes, or hours where the range is long.
+        scale: a factor.
     """
-    what = f'sum("{numerator}") / sum("{denominator}")'
+    times = f" * {scale:g}" if scale != 1.0 else ""
+    what = f'sum("{numerator}") / sum("{denominator}"){times}'
     conditions = [*in_place(), *known(numerator, denominator, *also)]
     return [
         Target(select(what, FIGURES + level.suffix, conditions, replace(level, bucket="")), alias)
         for level in levels or (_MINUTES, _HOURS_OR_LONGER)
     ]
+
+
+def weighed(ratio: str, weight: str, level: Level, *, alias: str = "") -> Target:
+    """A ratio over the range, of spans' ratios that are weighed by their denominators.
+
+    Args:
+        ratio: a figure of `site_figures`.
+        weight: what it is a ratio of: an energy of `site_figures`.
+        level: which spans.
+        alias: of the series.
+    """
+    inner = select(
+        f'"{ratio}" * "{weight}" AS "part", "{weight}" AS "whole"',
+        FIGURES + level.suffix,
+        [*in_place(), *known(ratio, weight)],
+    )
+    return Target(select('sum("part") / sum("whole")', f"({inner})", []), alias)
+
+
+def column(
+    measurement: str, name: str, title: str, *, places: Sequence[str] = (), always: bool = False
+) -> Target:
+    """A column of a table of spans, to be joined with others by time.
+
+    Args:
+        measurement: of the ledger's copy, with its suffix.
+        name: of the figure.
+        title: of the column, as the panel knows it.
+        places: tags whose variables choose.
+        always: whether it is never unknown and has no `_known`.
+    """
+    conditions = [*in_place(*places), *([] if always else known(name))]
+    return Target(select(f'"{name}" AS "{title}"', measurement, conditions), shape="table")
 
 
 def newest(

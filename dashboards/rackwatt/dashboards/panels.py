@@ -169,6 +169,49 @@ def table(
     return panel
 
 
+def matrix(rows: str, columns: str, value: str, unit: str, *, corner: str) -> dashboard.Panel:
+    """A table of two dimensions, coloured by value, from a table of three columns.
+
+    Args:
+        rows: the column whose values become rows.
+        columns: the one whose values become columns.
+        value: the one that fills them.
+        unit: of the values.
+        corner: the heading of the rows.
+    """
+    panel = sdk.table.Panel().show_header(True).cell_height(common.TableCellHeight.SM).build()
+    _field(panel, unit, "", 0, NEUTRAL)
+    defaults = _defaults(panel)
+    defaults.min_val, defaults.max_val = 0, 1
+    defaults.color = dashboard.FieldColor(dashboard.FieldColorModeId.CONTINUOUS_BLUES)
+    custom: Any = defaults.custom
+    custom.cell_options = common.TableColoredBackgroundCellOptions(
+        common.TableCellBackgroundDisplayMode.BASIC
+    )
+    head = f"{rows}\\{columns}"
+    plain_text = dashboard.DynamicConfigValue("custom.cellOptions", {"type": "auto"})
+    override(
+        panel,
+        [
+            dashboard.DashboardFieldConfigSourceOverrides(
+                matcher=dashboard.MatcherConfig("byName", head),
+                properties=[
+                    plain_text,
+                    dashboard.DynamicConfigValue("displayName", corner),
+                    dashboard.DynamicConfigValue("unit", "string"),
+                ],
+            )
+        ],
+    )
+    panel.transformations = [
+        transform("sortBy", fields={}, sort=[{"field": columns}]),
+        transform("groupingToMatrix", columnField=columns, emptyValue="null",
+                  rowField=rows, valueField=value),
+        transform("sortBy", fields={}, sort=[{"field": head}]),
+    ]  # fmt: skip
+    return panel
+
+
 def alerts() -> dashboard.Panel:
     """What fires: Grafana's list of alerts, of Prometheus rules and its own."""
     return dashboard.Panel(
