@@ -55,9 +55,9 @@ def parsed() -> Mapping[str, dict[str, Any]]:
     return {path: json.loads(text) for path, text in files().items()}
 
 
-def stale(folder: Path) -> Iterator[tuple[Path, str | None]]:
+def stale(folder: Path, texts: Mapping[str, str]) -> Iterator[tuple[Path, str | None]]:
     """Files that are out of date, with what they should hold; None: nothing, they are strangers."""
-    wanted = {folder / path: text for path, text in files().items()}
+    wanted = {folder / path: text for path, text in texts.items()}
     for path, text in wanted.items():
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             yield path, text
