@@ -12,7 +12,7 @@ SOURCES: Final = MappingProxyType(
     {
         "pv": "#f6b73c",
         "wind": "#2dbfa2",
-        "hydro": "#5aa9f0",
+        "hydro": "#99dafa",
         "grid": "#6b7a8d",
         "genset": "#b5825a",
         "battery": "#a98bf0",
@@ -37,5 +37,5 @@ WARN: Final = "#f3bd58"
 BAD: Final = "#ff8f85"
 NEUTRAL: Final = "#93a0ad"
 ACCENT: Final = "#45cfb0"
-SERIES: Final = ("#5aa9f0", "#f6b73c", "#a98bf0", "#2dbfa2", "#d9694f", "#93a0ad")
+SERIES: Final = ("#99dafa", "#f6b73c", "#a98bf0", "#2dbfa2", "#d9694f", "#93a0ad")
 """Where nothing has a colour of its own: in this order."""
