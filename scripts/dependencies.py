@@ -71,8 +71,9 @@ def python(*extras: str) -> dict[str, Dependency]:
         waiting += needs
         before = found[name].needs if name in found else ()
         names = {canonicalize_name(need.name) for need in needs} - {name}
+        version = installed.version.removeprefix("v")  # as the lock has it
         found[name] = Dependency(
-            "pypi", name, installed.version, licence_of(installed), (*before, *sorted(names))
+            "pypi", name, version, licence_of(installed), (*before, *sorted(names))
         )
     return found
 
