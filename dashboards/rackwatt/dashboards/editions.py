@@ -30,7 +30,7 @@ def as_text(made: dashboard.Dashboard) -> str:
     """A dashboard as it stands in a file: sorted, so that a diff shows what changed."""
     plain = json.loads(json.dumps(made, cls=JSONEncoder))
     for variable in plain["templating"]["list"]:
-        _drop(variable, "auto", "auto_count", "auto_min")  # those of another kind of variable
+        _drop(variable, "auto", "auto_count", "auto_min", "allowCustomValue")
     for placed in (*plain["annotations"]["list"], *plain["links"]):
         _drop(placed, "placement")  # of a later Grafana
     return json.dumps(plain, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
