@@ -101,15 +101,19 @@ def test_readings_take_the_stored_extremes_and_each_range_one_level() -> None:
     assert "temperature_celsius_max" in dict.fromkeys(
         name for made in MINUTE_RULES["climate"].values() for name, _ in made
     )
-    bounds = [(level.above_ms, level.through_ms) for level in influxql.READINGS]
-    assert bounds[0][0] is None
-    assert bounds[-1][1] is None
-    assert all(one[1] == other[0] for one, other in pairwise(bounds))
+    for levels in (influxql.READINGS, influxql.FLEET):
+        bounds = [(level.above_ms, level.through_ms) for level in levels]
+        assert bounds[0][0] is None
+        assert bounds[-1][1] is None
+        assert all(one[1] == other[0] for one, other in pairwise(bounds))
 
 
 def test_devices_of_a_series_are_summed() -> None:
-    raw, *_ = influxql.readings(
+    raw, minutes, hours, days = influxql.readings(
         "power", "power_watts", across="sum", group=["rack"], alias="$tag_rack"
     )
     assert raw.text.startswith('SELECT sum("v") FROM (SELECT mean("power_watts") AS "v"')
     assert raw.text.endswith('GROUP BY time($__interval), "rack" fill(null)')
+    assert minutes.text.startswith('SELECT sum("power_watts") FROM "power_1m"')
+    assert hours.text.startswith('SELECT sum("power_watts") FROM "power_1h"')
+    assert 'FROM (SELECT mean("power_watts") AS "v" FROM "power_1h"' in days.text

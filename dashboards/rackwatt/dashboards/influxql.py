@@ -80,7 +80,14 @@ READINGS: Final = (
     Level("_1h", "1h", MINUTES_THROUGH_MS, HOURS_THROUGH_MS),
     Level("_1h", "1d", HOURS_THROUGH_MS, None),
 )
-"""Levels of readings."""
+"""Levels of readings of some thousand devices at most: meters, PDUs, sensors."""
+FLEET_MINUTES_THROUGH_MS: Final = 3 * _HOUR_MS
+FLEET: Final = (
+    Level("_1m", "1m", None, FLEET_MINUTES_THROUGH_MS),
+    Level("_1h", "1h", FLEET_MINUTES_THROUGH_MS, HOURS_THROUGH_MS),
+    Level("_1h", "1d", HOURS_THROUGH_MS, None),
+)
+"""Levels of readings of a hundred thousand devices, asked for all at once: GPUs."""
 
 
 def base(measurement: str) -> Level:
@@ -337,6 +344,7 @@ def readings(
     places: Sequence[str] = PLACES,
     where: Sequence[str] = (),
     alias: str = "",
+    levels: Sequence[Level] = READINGS,
 ) -> list[Target]:
     """A field of readings over time, from readings or their rollups.
 
@@ -350,22 +358,29 @@ def readings(
         places: tags whose variables choose.
         where: further conditions.
         alias: of the series.
+        levels: `READINGS`, or `FLEET`.
     """
     conditions = [*in_place(*places), *where]
     made = []
-    for level in READINGS:
+    for level in levels:
         stored = field
         if level.suffix and f"{field}_{fold}" in _rolled(kind, field):
             stored = f"{field}_{fold}"
         measurement = kind + level.suffix
-        one = f'{fold}("{stored}")'
-        if across:
-            inner = select(f'{one} AS "v"', measurement, conditions, level, ["device", *group])
+        if across and not _one_row_each(level):
+            what = f'{fold}("{stored}") AS "v"'
+            inner = select(what, measurement, conditions, level, ["device", *group])
             text = select(f'{across}("v")', f"({inner})", [], level, group, "fill(null)")
         else:
-            text = select(one, measurement, conditions, level, group, "fill(null)")
+            what = f'{across or fold}("{stored}")'
+            text = select(what, measurement, conditions, level, group, "fill(null)")
         made.append(Target(text, alias, level.source))
     return made
+
+
+def _one_row_each(level: Level) -> bool:
+    """Whether a bucket holds one row of each device: then no inner query is needed (8 times)."""
+    return level.suffix == f"_{level.bucket}"
 
 
 def _rolled(kind: str, field: str) -> set[str]:
