@@ -16,8 +16,10 @@ OURS: Final = "rackwatt"
 
 # How older metadata say it. "BSD" alone is one of two.
 _ALIASES: Final[Mapping[str, str]] = {
+    "Apache": "Apache-2.0",
     "Apache 2.0": "Apache-2.0",
     "Apache Software License": "Apache-2.0",
+    "Apache2": "Apache-2.0",
     "BSD": "BSD-2-Clause OR BSD-3-Clause",
     "BSD License": "BSD-2-Clause OR BSD-3-Clause",
     "BSD 2-Clause License": "BSD-2-Clause",
@@ -29,7 +31,10 @@ _ALIASES: Final[Mapping[str, str]] = {
     "Python Software Foundation License": "PSF-2.0",
 }
 # Distributions whose metadata say nothing; somebody has read the licence file that they bring.
-_READ_BY_HAND: Final[Mapping[str, str]] = {"pysnmp": "BSD-2-Clause"}
+_READ_BY_HAND: Final[Mapping[str, str]] = {
+    "pysnmp": "BSD-2-Clause",
+    "verlib2": "Apache-2.0 OR BSD-2-Clause",  # in its file LICENSE
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +73,9 @@ def python(*extras: str) -> dict[str, Dependency]:
         waiting += needs
         before = found[name].needs if name in found else ()
         names = {canonicalize_name(need.name) for need in needs} - {name}
+        version = installed.version.removeprefix("v")  # as the lock has it
         found[name] = Dependency(
-            "pypi", name, installed.version, licence_of(installed), (*before, *sorted(names))
+            "pypi", name, version, licence_of(installed), (*before, *sorted(names))
         )
     return found
 

@@ -13,6 +13,7 @@ import rackwatt.collector.live.metrics
 import rackwatt.collector.meters.metrics
 import rackwatt.collector.refusals
 import rackwatt.collector.roles.metrics
+import rackwatt.dashboards.handbook
 from rackwatt.wire import schema
 from rackwatt.wire.metrics import MetricSpec
 from rackwatt.wire.readings import FIELDS
@@ -94,6 +95,7 @@ def generated() -> dict[Path, str]:
     found = {ROOT / "docs/schema" / name: text for name, text in schema.files().items()}
     found[ROOT / "docs/metrics.md"] = metrics_page()
     found[ROOT / "docs/fields.md"] = fields_page()
+    found[ROOT / "docs/dashboards.md"] = rackwatt.dashboards.handbook.page()
     return found
 
 

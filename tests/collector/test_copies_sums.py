@@ -82,6 +82,22 @@ async def test_hours_days_and_months_are_what_reports_say(tmp_path: Path) -> Non
         assert math.fsum(parts) == pytest.approx(math.fsum(loads), rel=1e-9)
 
 
+async def test_hours_are_named_by_the_sites_clock(tmp_path: Path) -> None:
+    text = SITE_TEXT.replace("timezone: UTC", "timezone: Africa/Casablanca")
+    site = site_of(Document("site.yaml", text))
+    book = ledger(tmp_path / "ledger.db")
+    ramadan = 1_771_113_600_000 - BEGIN  # 2026-02-15T00:00Z: from 02:00Z on UTC, before it UTC+1
+    seconds = range(ramadan // 1000, ramadan // 1000 + 4 * 3600 + 1, 30)
+    book.apply(hour_of(seconds), 1)
+    book.close_intervals(BEGIN + ramadan + 4 * HOUR + 40_000)
+    await copied(book, tmp_path, site, BEGIN + ramadan + 5 * HOUR)
+    book.close()
+    hours = found(tmp_path, "site_figures_1h")
+    named = [(str(fields["local_day"]), fields["local_hour"]) for fields in hours.values()]
+    assert named[:4] == [("2026-02-15", hour) for hour in ("01", "02", "02", "03")]
+    assert "local_hour" not in next(iter(found(tmp_path, "site_figures_1d").values()))
+
+
 async def test_late_data_is_summed_again(tmp_path: Path) -> None:
     book = ledger(tmp_path / "ledger.db")
     records = hour_of(range(0, 7201, 20))

@@ -125,7 +125,8 @@ class Maker:
         """
         if item.group == "interval":
             first, through = self.book.first_ms() or 0, self.book.closed_through_ms() or 0
-            books = Books(self.book.rows, first, through, lambda: self._meter_sums(item))
+            zone = self._site.timezone
+            books = Books(self.book.rows, first, through, lambda: self._meter_sums(item), zone)
             return period_rows(self._site.id, rules_of(self._site, item.start_ms), item, books)
         sums, seq = self._place_sums(item)
         gone = {

@@ -3,8 +3,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from math import fsum
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from rackwatt.collector.accounting.booked import BookedInterval
 from rackwatt.collector.accounting.claims import HourMatch
@@ -49,12 +51,14 @@ class Books:
         first_ms: start of the first one.
         through_ms: end of the last one.
         meters: energies by meter of the span that is asked for.
+        zone: the site's, in which hours are named; None: they are not.
     """
 
     rows: Rows
     first_ms: int
     through_ms: int
     meters: Callable[[], MeterSums] = MeterSums
+    zone: ZoneInfo | None = None
 
 
 @dataclass(slots=True)
@@ -107,8 +111,16 @@ def period_rows(site: str, rules: Rules, item: Sum, books: Books) -> list[Row]:
     ]
     fields = fields_of(*_site_figures(found, data["battery"], revision))
     fields["flags"] = ",".join(found.flags)
+    if item.every == "1h" and books.zone is not None:
+        fields |= _by_the_clock(item.start_ms, books.zone)
     rows.append(Row(f"{FIGURES}_{item.every}", tags_of(site=site), fields, item.start_ms))
     return rows
+
+
+def _by_the_clock(start_ms: int, zone: ZoneInfo) -> dict[str, str]:
+    """An hour's local day and hour: no database knows the site's calendar."""
+    local = datetime.fromtimestamp(start_ms / 1000, zone)
+    return {"local_day": f"{local:%Y-%m-%d}", "local_hour": f"{local:%H}"}
 
 
 def _ups_open(books: Books, start_ms: int) -> bool:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dashboards as code: Grafana boards, built, checked and pushed."""
