@@ -18,7 +18,7 @@ run: $(VENV)/.ready ## Start everything on this machine and print the page's add
 	@exec $(BIN)/rackwatt up --data $(DATA) --port $(PORT) $(ARGS)
 
 test: $(VENV)/.ready assets servers ## Run all tests, with real servers
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report --include='*/accounting/*' --skip-covered --fail-under=95
 
 check: $(VENV)/.ready ## Format, lint, types, structure, generated files, licences: exactly what CI checks

@@ -1,4 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all tests share: real servers, started when a test asks for one."""
 
+from pathlib import Path
+
+import pytest
+
 pytest_plugins = ["servers.fixtures"]
+
+_LONG = ("test_whole.py", "test_whole_influx.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes come first, so that no worker is alone with one at the end."""
+
+    def turn(item: pytest.Item) -> int:
+        path = Path(item.path)
+        if path.name in _LONG:
+            return 0
+        return 1 if {"e2e", "faults"} & set(path.parts) else 2
+
+    items.sort(key=turn)
