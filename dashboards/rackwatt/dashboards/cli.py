@@ -56,9 +56,9 @@ def _fail(message: str, code: int) -> NoReturn:
     ),
 )
 def build_command(out: Folder = None) -> None:
-    """Write every dashboard in every language as JSON, and the files of provisioning.
+    """Write every dashboard in every language as JSON.
 
-    In a checkout, what is no generated file is removed.
+    The files of provisioning too. In a checkout, what is no generated file is removed.
     """
     from rackwatt.dashboards.editions import stale
 
@@ -88,7 +88,7 @@ def build_command(out: Folder = None) -> None:
     ),
 )
 def check_command(out: Folder = None) -> None:
-    """Say whether the files are what the code makes; print how they differ."""
+    """Say whether the files are what the code makes, or how they differ."""
     from rackwatt.dashboards.editions import stale
 
     wanted = _wanted(out)
@@ -169,10 +169,10 @@ def push_command(
         ),
     ] = False,
 ) -> None:
-    """Bring folders, data sources and dashboards to a Grafana, as often as one likes.
+    """Bring folders, data sources and dashboards to a Grafana.
 
-    What is there stays, what differs is corrected, and each thing is named. Data sources are only
-    brought where an address is given for them.
+    It may be run as often as one likes: what is there stays, what differs is corrected, and each
+    thing is named. Data sources are only brought where an address is given for them.
     """
     import time
 
