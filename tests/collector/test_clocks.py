@@ -16,6 +16,7 @@ from rackwatt.collector.ingest.clocks import (
     Clocks,
     Echo,
     load_clocks,
+    saved_clocks,
 )
 from rackwatt.wire.status import EpochState
 
@@ -118,7 +119,7 @@ def test_clocks_are_remembered() -> None:
     clocks.told("b", epochs((A, 1)), 0.25, 0.0)
     changed = {row[0]: row for row in clocks.changed()}
     assert clocks.changed() == []
-    known = load_clocks(db, changed)
+    known = load_clocks(saved_clocks(db), changed)
     assert {name: clock.offset for name, clock in known} == {"a": 600.0, "b": 0.25, "c": 0.5}
     again = Clocks(known)
     assert again.doubtful() == clocks.doubtful() != {}

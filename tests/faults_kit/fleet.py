@@ -91,11 +91,13 @@ def make_agent(url: str, path: Path, name: str, hall: str = "hall-a") -> Agent:
 
 
 @asynccontextmanager
-async def fleet(url: str, folder: Path, size: int = 4) -> AsyncIterator[Fleet]:
-    """`size` agents of hall-a that send to the broker at `url`."""
-    names = [f"agent-{number}" for number in range(size)]
+async def fleet(
+    url: str, folder: Path, size: int = 4, hall: str = "hall-a", prefix: str = "agent"
+) -> AsyncIterator[Fleet]:
+    """`size` agents of a hall that send to the broker at `url`."""
+    names = [f"{prefix}-{number}" for number in range(size)]
     paths = [folder / f"{name}.db" for name in names]
-    agents = [make_agent(url, path, name) for path, name in zip(paths, names, strict=True)]
+    agents = [make_agent(url, path, name, hall) for path, name in zip(paths, names, strict=True)]
     async with AsyncExitStack() as stack:
         for agent in agents:
             await stack.enter_async_context(Running(agent.run()))

@@ -185,7 +185,8 @@ def up_command(
     epilog=more(
         "rackwatt collect --site site.yaml --broker mqtt://broker:1883 --data /var/lib/rackwatt",
         "rackwatt collect --site site.yaml --broker mqtt://broker:1883 --data DIR --hall hall-a",
-        done="stopped",
+        "rackwatt collect --site site.yaml --broker mqtt://broker:1883 --data DIR --retire",
+        done="stopped, or retired: all is stored and booked",
     ),
 )
 def collect_command(
@@ -212,6 +213,10 @@ def collect_command(
     accountant: Annotated[
         bool, typer.Option(help="Keep messages until an accountant has booked them.")
     ] = True,
+    retire: Annotated[
+        bool,
+        typer.Option("--retire", help="Take nothing more, hand on what is there, and end."),
+    ] = False,
     influx: InfluxUrl = None,
     influx_org: InfluxOrg = DEFAULT_ORG,
     influx_bucket: InfluxBucket = RAW_BUCKET,
@@ -261,6 +266,7 @@ def collect_command(
                 past[backfill] if backfill in past else seconds_of(backfill, "--backfill")
             ),
             with_accountant=accountant,
+            retire=retire,
             access=web_access(web_token_file, web_certificate_file, web_key_file, web_names or ()),
         )
         free_address(host, port)

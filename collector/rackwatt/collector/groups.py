@@ -14,6 +14,7 @@ OWN: Final = {
     "ledger": "rackwatt.collector.ledger.commands:ledger_app",
     "pki": "rackwatt.collector.pki.cli:pki_app",
     "deadletter": "rackwatt.collector.ingest.commands:letters_app",
+    "hall": "rackwatt.collector.ingest.hall_commands:hall_app",
     "meter": "rackwatt.collector.meters.commands:meter_app",
     "maintenance": "rackwatt.collector.watchkeeping.commands.maintenance:maintenance_app",
     "shift": "rackwatt.collector.watchkeeping.commands.shift:shift_app",

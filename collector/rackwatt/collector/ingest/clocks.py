@@ -134,7 +134,7 @@ class Clocks:
         if not self._changed:
             return []
         changed, self._changed = self._changed, set()
-        return [(name, (at := self._agents[name]).offset, _text(at)) for name in changed]
+        return [clock_row(name, self._agents[name]) for name in changed]
 
     def off(self) -> dict[str, float]:
         """Our clock minus an agent's in s, of those that are not to be believed now."""
@@ -190,13 +190,33 @@ def _text(clock: AgentClock) -> str:
     return json.dumps({epoch: [at.through, at.wrong] for epoch, at in clock.epochs.items()})
 
 
+def clock_row(name: str, clock: AgentClock) -> ClockRow:
+    """A clock as the spool writes it."""
+    return name, clock.offset, _text(clock)
+
+
+def joined_clock(mine: AgentClock | None, theirs: AgentClock) -> AgentClock:
+    """What two collectors know of one clock: `mine` says how far it is off now."""
+    if mine is None:
+        return theirs
+    epochs: dict[int, EpochClock] = {}
+    for number in sorted(mine.epochs.keys() | theirs.epochs.keys()):
+        known = [at for at in (mine.epochs.get(number), theirs.epochs.get(number)) if at]
+        wrong = sorted({span for at in known for span in at.wrong})
+        epochs[number] = EpochClock(max(at.through for at in known), wrong)
+    return AgentClock(mine.offset, epochs)
+
+
+def saved_clocks(db: sqlite3.Connection) -> list[ClockRow]:
+    """The table of clocks, without what is newer than it."""
+    return db.execute("SELECT agent, offset, epochs FROM clocks").fetchall()
+
+
 def load_clocks(
-    db: sqlite3.Connection, changed: Mapping[str, ClockRow]
+    saved: Iterable[ClockRow], changed: Mapping[str, ClockRow]
 ) -> list[tuple[str, AgentClock]]:
-    """The clocks as they were left; `changed` is newer than the table."""
-    rows: dict[str, ClockRow] = {
-        row[0]: row for row in db.execute("SELECT agent, offset, epochs FROM clocks")
-    }
+    """The clocks as they were left; `changed` is newer than what was `saved`."""
+    rows = {row[0]: row for row in saved}
     found: list[tuple[str, AgentClock]] = []
     for name, offset, text in (rows | dict(changed)).values():
         epochs = {

@@ -11,6 +11,7 @@ from rackwatt.collector.ingest.appending import append
 from rackwatt.collector.ingest.checks import Checks, Places, note_losses
 from rackwatt.collector.ingest.counts import Counts
 from rackwatt.collector.ingest.replays import Replays
+from rackwatt.collector.ingest.sessions import begun, ended, leave, used
 from rackwatt.collector.ingest.spool import Batch, Spool
 from rackwatt.wire.clock import Clock
 from rackwatt.wire.periodic import ticks
@@ -60,7 +61,8 @@ class Ingest:
         self._tasks: asyncio.TaskGroup | None = None
         self._caught_up = asyncio.Event()
         shard = "-".join(halls) if halls else "all"
-        name = f"rackwatt-collector-{places.id}-{shard}"
+        name = self._name = f"rackwatt-collector-{places.id}-{shard}"
+        self._broker = broker
         # Who asks for nobody's messages: what we say there comes back to us alone.
         self._own = str(Topic(places.id, "site", name[:100], REPLAY))
         self.checks = Checks(places, spool, clock, self._own, backfill_seconds)
@@ -85,9 +87,24 @@ class Ingest:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             tasks.create_task(self.session.run(), name="session")
+            tasks.create_task(self._leave(), name="leave")
             tasks.create_task(self._ask_again(), name="replays")
             tasks.create_task(self._trim(), name="trim")
             tasks.create_task(self._call(), name="echo")
+
+    async def retire(self) -> None:
+        """Take nothing any more: end every session that the broker holds for this spool."""
+        await leave(self._broker, await self._spool.look(used), self._forget)
+
+    async def _leave(self) -> None:
+        """End the sessions of earlier names, once the one of today takes their messages."""
+        await self.save(lambda: Batch(notes=[begun(self._name)]))
+        await self.session.connected.wait()
+        left = [name for name in await self._spool.look(used) if name != self._name]
+        await leave(self._broker, left, self._forget)
+
+    async def _forget(self, name: str) -> None:
+        await self.save(lambda: Batch(notes=[ended([name])]))
 
     async def catch_up(self, timeout: float) -> None:
         """Wait until what the broker holds for us now was taken; beside `run`, before it ends.

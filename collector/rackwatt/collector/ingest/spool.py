@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from rackwatt.collector.ingest import changes, clocks, deadletters, messages, state
+from rackwatt.collector.ingest import changes, clocks, deadletters, messages, sessions, state
 from rackwatt.collector.ingest.batch import Batch
 from rackwatt.collector.ingest.changes import Changes, watch_rows
 from rackwatt.collector.ingest.clocks import AgentClock
@@ -42,9 +42,8 @@ RESERVE_BYTES: Final = 4_000_000
 """Kept free for deleting what was read, when the disk is full."""
 _TRIM_MESSAGES: Final = 50_000
 
-_SCHEMA: Final = (
-    messages.SCHEMA + state.SCHEMA + clocks.SCHEMA + changes.SCHEMA + deadletters.SCHEMA
-)
+_ROOMS: Final = (messages, state, clocks, changes, deadletters, sessions)
+_SCHEMA: Final = "".join(room.SCHEMA for room in _ROOMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +142,18 @@ class Spool:
         self.lost = int(db.execute(query).fetchone()[0])
         self.tallies = state.load_tallies(db)
         self._changes.load(db)
-        agents = clocks.load_clocks(db, self._changes.clocks)
+        agents = clocks.load_clocks(clocks.saved_clocks(db), self._changes.clocks)
         self.remembered = Remembered(state.load_owners(db), agents)
         offsets = {name: clock.offset for name, clock in agents}
         return state.load_watches(db, offsets, self._changes.watches)
+
+    async def adopt(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Change what is remembered, in one transaction, while no collector runs on this spool.
+
+        Raises:
+            sqlite3.Error: nothing of it was written.
+        """
+        await self._writer.run(work)
 
     async def append(self, batch: Batch) -> None:
         """Make a batch durable, gap watch and all, in one transaction.

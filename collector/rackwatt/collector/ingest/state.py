@@ -312,9 +312,14 @@ class Owners:
         taken = [(device, agent) for device, agent in changed.items() if agent is not None]
         left = [(device,) for device, agent in changed.items() if agent is None]
         return [
-            *([Note("INSERT OR REPLACE INTO owners VALUES (?, ?)", taken)] if taken else []),
+            *([taken_note(taken)] if taken else []),
             *([Note("DELETE FROM owners WHERE device = ?", left)] if left else []),
         ]
+
+
+def taken_note(taken: Sequence[tuple[str, str]]) -> Note:
+    """Devices, each with the agent whose it is from now on."""
+    return Note("INSERT OR REPLACE INTO owners VALUES (?, ?)", taken)
 
 
 def load_owners(db: sqlite3.Connection) -> list[tuple[str, str]]:

@@ -2,7 +2,8 @@
 """`rackwatt collect`: MQTT to spool to store, and the spool's door for the accountant."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -21,6 +22,7 @@ from rackwatt.collector.ingest.metrics import CollectorState, Known
 from rackwatt.collector.ingest.orders import LetterOrders
 from rackwatt.collector.ingest.spool import ACCOUNTANT, STORE, Spool
 from rackwatt.collector.ingest.state import SPOOL_FILE, SpoolLock
+from rackwatt.collector.ingest.watch import AgentWatch
 from rackwatt.collector.refusals import Refusals, note_refusal
 from rackwatt.collector.service import authorised, serve_http
 from rackwatt.collector.site import Site
@@ -31,6 +33,8 @@ from rackwatt.collector.store.rolling import Rollups, RollupStore
 from rackwatt.wire.clock import Clock
 from rackwatt.wire.periodic import ticks
 from rackwatt.wire.session import BrokerSettings
+
+_log = logging.getLogger(__name__)
 
 SPOOL_READ_MESSAGES: Final = 8000
 SPOOL_READ_BYTES: Final = 8_000_000
@@ -58,6 +62,8 @@ class CollectOptions:
     backfill_seconds: float | None = 0.0
     spool_max_bytes: int = 4 * 10**9
     with_accountant: bool = True
+    retire: bool = False
+    """Take nothing more, hand on what is in the spool, leave the broker, end."""
     access: Access = field(default_factory=Access)
     """Who may read metrics; the accountant's token always opens."""
 
@@ -90,6 +96,7 @@ async def _collect(site: Site, store: CollectStore, options: CollectOptions, clo
         consumers=consumers,
     )
     watches = await spool.start()
+    watches = _ours(spool, watches, options)
     ingest = Ingest(
         options.broker,
         site,
@@ -110,26 +117,65 @@ async def _collect(site: Site, store: CollectStore, options: CollectOptions, clo
     garbage.settle()
     try:
         async with asyncio.TaskGroup() as tasks:
-            taking = tasks.create_task(ingest.run(), name="ingest")
-            tasks.create_task(drain.run(), name="drain")
-            tasks.create_task(orders.run(), name="letters")
-            tasks.create_task(_measure(state, clock), name="measure")
-            tasks.create_task(
-                serve_http(
-                    door.app(), options.host, options.port, door.close, access, door.refusals
-                ),
-                name="http",
+            work = ingest.retire() if options.retire else ingest.run()
+            taking = tasks.create_task(work, name="ingest")
+            serving = serve_http(
+                door.app(), options.host, options.port, door.close, access, door.refusals
             )
+            beside = [
+                tasks.create_task(drain.run(), name="drain"),
+                tasks.create_task(orders.run(), name="letters"),
+                tasks.create_task(_measure(state, clock), name="measure"),
+                tasks.create_task(serving, name="http"),
+            ]
             try:
-                await asyncio.get_running_loop().create_future()
+                await (_handed_on(spool, consumers, taking) if options.retire else _for_ever())
             finally:
                 # In this order, so that what was sent is stored: sources were stopped before.
                 await ingest.catch_up(_CATCH_UP_SECONDS)
                 taking.cancel()
                 await asyncio.wait((taking,))
                 await drain.finish(_FINISH_SECONDS)
+            for task in beside:
+                task.cancel()
     finally:
         await spool.aclose()
+
+
+def _ours(spool: Spool, watches: Sequence[AgentWatch], options: CollectOptions) -> list[AgentWatch]:
+    """Agents of our halls: of those that are another's by now nothing is said any more.
+
+    What the file knows of the others stays in it, should their hall come back.
+    """
+    if options.retire:
+        return []  # but clocks stay: who books the rest must know which were wrong
+    halls = options.halls
+    if halls is None:
+        return list(watches)
+    gone = {one.name for one in watches if one.hall not in halls}
+    known = spool.remembered
+    spool.remembered = replace(
+        known,
+        owners=[(device, agent) for device, agent in known.owners if agent not in gone],
+        clocks=[(agent, clock) for agent, clock in known.clocks if agent not in gone],
+    )
+    return [one for one in watches if one.name not in gone]
+
+
+async def _for_ever() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def _handed_on(spool: Spool, consumers: Sequence[str], leaving: asyncio.Task[None]) -> None:
+    """Until the broker holds nothing for us, and all readers have passed all messages."""
+    await asyncio.wait((leaving,))
+    for name in consumers:
+        while spool.cursor(name) < spool.last_id:
+            _log.info(
+                "%s: %d messages to hand on", name, spool.last_id - max(spool.cursor(name), 0)
+            )
+            await asyncio.sleep(1.0)
+    _log.info("all is handed on: this spool is not needed any more")
 
 
 def known_of(site: Site, halls: tuple[str, ...] | None = None) -> Known:
