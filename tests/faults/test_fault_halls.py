@@ -3,16 +3,16 @@
 
 import asyncio
 import sys
-import time
 from pathlib import Path
 
 import aiomqtt
 import pytest
 from collecting import TOKEN
 from faults_kit.compare import difference, stored_in
-from faults_kit.fleet import Fleet, fleet
+from faults_kit.fleet import fleet
 from faults_kit.processes import QUICK, REAL, CollectorProcess, lifeline
 from faults_kit.table import Line
+from faults_kit.traffic import Traffic, outboxes
 from soak.parts import Lifeline, Part
 
 from servers.fixtures import HOST, Mosquitto, free_port
@@ -21,40 +21,7 @@ pytestmark = pytest.mark.e2e
 
 AGENTS = 3
 """Of each hall."""
-STEP_SECONDS = 0.05
 OLD_SESSION = "rackwatt-collector-demo-hall-a"
-
-
-class Traffic:
-    """Messages of all agents until it is told to end."""
-
-    def __init__(self, *fleets: Fleet) -> None:
-        self._fleets = fleets
-        self._ending = False
-        self._task = asyncio.ensure_future(self._run())
-
-    async def _run(self) -> None:
-        at = time.time_ns() // 1_000_000 - 600_000
-        while not self._ending:
-            for one in self._fleets:
-                await one.put(at)
-            at += 50
-            await asyncio.sleep(STEP_SECONDS)
-
-    async def grown(self, count: int) -> None:
-        """Wait until each hall has `count` messages more."""
-        wanted = [one.messages + count for one in self._fleets]
-        while any(one.messages < most for one, most in zip(self._fleets, wanted, strict=True)):  # noqa: ASYNC110 - it has no event
-            await asyncio.sleep(0.05)
-
-    async def end(self) -> None:
-        self._ending = True
-        await self._task
-
-
-def paths(folder: Path, fleet_: Fleet) -> dict[str, Path]:
-    names = [agent.session._client_id for agent in fleet_.agents]
-    return {name: folder / f"{name}.db" for name in names}
 
 
 async def rackwatt(*arguments: str) -> str:
@@ -118,8 +85,7 @@ async def test_a_collector_is_killed_and_its_hall_moves(
             b = CollectorProcess(tmp_path, url, life, ["--hall", "hall-b"], QUICK, "b")
             await a.start()
             await b.start()
-            traffic = Traffic(in_a, in_b)
-            try:
+            async with Traffic(in_a, in_b) as traffic:
                 await traffic.grown(60)
                 await a.kill()
                 at_kill = in_a.messages
@@ -135,9 +101,7 @@ async def test_a_collector_is_killed_and_its_hall_moves(
                 rest = retiring(tmp_path, url, life)
                 rest.spawn()
                 await traffic.grown(60)
-            finally:
-                await traffic.end()
-            await b.settle(paths(tmp_path, in_a) | paths(tmp_path, in_b), 120)
+            await b.settle(outboxes(tmp_path, in_a, in_b), 120)
             lost = await b.metric("rackwatt_messages_lost_total")
             recovered = await b.metric("rackwatt_messages_recovered_total")
             missing = [row for row in (await b.state())["watch"] if row["missing"]]

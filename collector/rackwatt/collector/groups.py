@@ -14,6 +14,8 @@ OWN: Final = {
     "ledger": "rackwatt.collector.ledger.commands:ledger_app",
     "pki": "rackwatt.collector.pki.cli:pki_app",
     "deadletter": "rackwatt.collector.ingest.commands:letters_app",
+    "backup": "rackwatt.collector.backup.commands:backup_app",
+    "restore": "rackwatt.collector.backup.commands:restore_app",
     "hall": "rackwatt.collector.ingest.hall_commands:hall_app",
     "meter": "rackwatt.collector.meters.commands:meter_app",
     "maintenance": "rackwatt.collector.watchkeeping.commands.maintenance:maintenance_app",
@@ -22,7 +24,7 @@ OWN: Final = {
     "handover": "rackwatt.collector.watchkeeping.commands.handover:handover_app",
 }
 """The collector's groups: where each stands."""
-SINGLE: Final = frozenset({"ack", "handover"})
+SINGLE: Final = frozenset({"ack", "backup", "handover", "restore"})
 """Of these, applications with one command, which is it."""
 ROOMS: Final = "rackwatt.commands"
 """Entry points: the groups of other rooms."""
