@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 BATCH_ENTRIES: Final = 500
 PAUSE_SECONDS: Final = 1.0
-BESIDE: Final = 60
+BESIDE: Final = 120
 """Batches of rows beside the ledger's that wait for a store that is away; then the oldest go."""
 _GROUPS: Final[Mapping[str, Group]] = {"interval": "interval", "attribution": "attribution"}
 
@@ -98,7 +98,9 @@ class Copier:
         while len(self._beside) > BESIDE:
             gone = self._beside.popleft()
             if not self.forgotten:
-                _log.warning("copy of the ledger: figures of chains are no longer kept meanwhile")
+                _log.warning(
+                    "copy of the ledger: figures of chains, racks and halls are lost meanwhile"
+                )
             self.forgotten += len(gone)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

@@ -9,6 +9,7 @@ from dataclasses import field as dataclass_field
 from typing import Any, Final
 
 from rackwatt.collector.live.fleet import Fleet, GpuReading, gpu_reading
+from rackwatt.collector.live.states import RackState
 from rackwatt.collector.site import Rack, Site
 from rackwatt.wire.codec import ReceivedReading
 from rackwatt.wire.readings import Kind
@@ -132,13 +133,30 @@ class Devices:
         gpus, up = self._fleet.by_rack([rack.nodes for rack in racks], now_ms - FRESH_MS)
         return [self._rack(*rack, now_ms) for rack in zip(racks, gpus, up, strict=False)]
 
+    def rack_states(self, now_ms: int) -> list[RackState]:
+        """Every rack as it is, with all that its GPUs say."""
+        racks = self._site.racks_at(now_ms)
+        gpus = self._fleet.in_racks([rack.nodes for rack in racks], now_ms - FRESH_MS)
+        return [
+            RackState(
+                rack,
+                self._power(rack, now_ms),
+                self._probe(rack, "inlet", now_ms),
+                self._probe(rack, "outlet", now_ms),
+                each,
+            )
+            for rack, each in zip(racks, gpus, strict=True)
+        ]
+
+    def _power(self, rack: Rack, now_ms: int) -> float | None:
+        return total([self.value("power", pdu, "power_watts", now_ms) for pdu in rack.pdus])
+
     def _rack(self, rack: Rack, gpus: int, up: int, now_ms: int) -> dict[str, Any]:
-        powers = [self.value("power", pdu, "power_watts", now_ms) for pdu in rack.pdus]
         return {
             "id": rack.id,
             "row": rack.row,
             "hall": rack.hall,
-            "power_watts": total(powers),
+            "power_watts": self._power(rack, now_ms),
             "inlet_celsius": self._probe(rack, "inlet", now_ms),
             "outlet_celsius": self._probe(rack, "outlet", now_ms),
             "gpus": gpus,

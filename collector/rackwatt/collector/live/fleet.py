@@ -10,12 +10,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from rackwatt.collector.live.fleet_racks import RackGpus, racks_of
 from rackwatt.wire.codec import ReceivedReading
 
 UNSET: Final = msgspec.UNSET
 Known = float | None | msgspec.UnsetType
 """A value; None: it could not be read; unset: the reading does not say."""
 SHOWN: Final = ("power_watts", "temperature_celsius", "utilization_ratio")
+_MORE: Final = (
+    "memory_temperature_celsius", "clock_event_reasons_bitmask", "ecc_uncorrected_errors_total",
+)  # fmt: skip
 
 
 class GpuReading(msgspec.Struct, gc=False):
@@ -27,6 +31,9 @@ class GpuReading(msgspec.Struct, gc=False):
     temperature_celsius: Known = UNSET
     utilization_ratio: Known = UNSET
     energy_import_watt_hours: Known = UNSET
+    memory_temperature_celsius: Known = UNSET
+    clock_event_reasons_bitmask: Known = UNSET
+    ecc_uncorrected_errors_total: Known = UNSET
 
 
 _NAMES: Final = GpuReading.__struct_fields__[2:]
@@ -95,8 +102,9 @@ class Fleet:
         self._beside = array("b")
         """1: it stands beside the site."""
         self._moving: list[int] = []
-        self._columns = {name: _Column() for name in SHOWN}
-        self._each = tuple(self._columns.values())
+        self._columns = {name: _Column() for name in (*SHOWN, *_MORE)}
+        self._each = tuple(self._columns[name] for name in SHOWN)
+        self._more = tuple((name, self._columns[name]) for name in _MORE)
         self._racks: tuple[tuple[object, ...], int, NDArray[np.int64]] = ((), -1, np.empty(0, int))
 
     def add(self, readings: Iterable[GpuReading], received_ms: int) -> None:
@@ -110,6 +118,8 @@ class Fleet:
             power.put(index, time_ms, item.power_watts)
             celsius.put(index, time_ms, item.temperature_celsius)
             load.put(index, time_ms, item.utilization_ratio)
+            for name, column in self._more:
+                column.put(index, time_ms, getattr(item, name))
 
     def _enter(self, device: str, time_ms: int) -> int:
         node = device.partition("/")[0]
@@ -119,7 +129,7 @@ class Fleet:
         self._beside.append(not self._placed(device, time_ms))
         if self._moves(device):
             self._moving.append(index)
-        for column in self._each:
+        for column in self._columns.values():
             column.grow()
         return index
 
@@ -153,15 +163,30 @@ class Fleet:
             racks: the nodes of each.
             since_ms: how old the power may be.
         """
+        where = self._rack_of(racks)
+        up = ~np.isnan(self._columns["power_watts"].fresh(since_ms))
+        known = np.bincount(where, minlength=len(racks))
+        return known.tolist(), np.bincount(where[up], minlength=len(racks)).tolist()
+
+    def in_racks(self, racks: Sequence[tuple[str, ...]], since_ms: int) -> list[RackGpus]:
+        """What the GPUs of each rack say together.
+
+        Args:
+            racks: the nodes of each.
+            since_ms: how old a value may be.
+        """
+        where = self._rack_of(racks)
+        return racks_of({name: at.fresh(since_ms) for name, at in self._columns.items()},
+                        where, len(racks))  # fmt: skip
+
+    def _rack_of(self, racks: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
+        """The number of each GPU's rack; one beyond the last: none of them."""
         key = tuple(racks)
         if self._racks[1] != len(self._names) or self._racks[0] != key:
             rack_of = {node: number for number, nodes in enumerate(racks) for node in nodes}
             of_node = np.array([rack_of.get(node, len(racks)) for node in self._nodes], int)
             self._racks = key, len(self._names), of_node[np.frombuffer(self._node_of, np.int64)]
-        where = self._racks[2]
-        up = ~np.isnan(self._columns["power_watts"].fresh(since_ms))
-        known = np.bincount(where, minlength=len(racks))
-        return known.tolist(), np.bincount(where[up], minlength=len(racks)).tolist()
+        return self._racks[2]
 
     def beside(
         self, now_ms: int, since_ms: int

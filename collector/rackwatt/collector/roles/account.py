@@ -39,6 +39,7 @@ from rackwatt.collector.roles.metrics import book_families, standing_families
 from rackwatt.collector.roles.sorting import Batch, Wanted, sort
 from rackwatt.collector.roles.standing import SECONDS as STANDING_SECONDS
 from rackwatt.collector.roles.standing import Standings
+from rackwatt.collector.roles.state_history import StateHistory
 from rackwatt.collector.service import serve_http
 from rackwatt.collector.signing.keys import SigningKey
 from rackwatt.collector.site import Site
@@ -112,6 +113,7 @@ class Accountant:
         """Figures and devices are changed and read by one thread at a time, beside the loop."""
         self._chains = Chains(site, self._devices, clock, self._turn, self._maintenance)
         self._chain_history = ChainHistory(site, self._chains, self._copier.add, clock)
+        self._states = StateHistory(site, self._devices, self._copier.add, clock, self._turn)
         self._meters = Meters(site, path, clock, self._turn)
 
     async def run(self) -> None:
@@ -133,6 +135,7 @@ class Accountant:
                 tasks.create_task(self._stand(), name="standing")
                 tasks.create_task(self._chains.run(), name="chains")
                 tasks.create_task(self._chain_history.run(), name="chain-history")
+                tasks.create_task(self._states.run(), name="state-history")
                 tasks.create_task(self._meters.run(), name="meters")
                 tasks.create_task(self._copier.run(), name="copy")
                 tasks.create_task(self._serve(), name="http")
