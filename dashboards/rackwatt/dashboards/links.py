@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """From one dashboard to the next: the bar of links, the other language, and drilling down."""
 
+from typing import Final
+
 from rackwatt.dashboards.sdk import dashboard
 from rackwatt.dashboards.texts import LANGUAGES, Language, Speaker
 
-TAG = "rackwatt"
+TAG: Final = "rackwatt"
 
 
 def uid_of(key: str, language: Language) -> str:
@@ -56,6 +58,23 @@ def drill(key: str, speaker: Speaker, *tags: str) -> dashboard.DashboardLink:
         title=speaker.name(f"to_{key}"),
         url=f"/d/{uid_of(key, speaker.language)}?${{site:queryparam}}{chosen}"
         "&${__url_time_range}",
+        type_val=dashboard.DashboardLinkType.LINK,
+        tags=[],
+    )
+
+
+def drill_cell(key: str, speaker: Speaker, tag: str) -> dashboard.DashboardLink:
+    """From a row of a table to another dashboard, with what stands in a column chosen there.
+
+    Args:
+        key: of the other dashboard.
+        speaker: this one's.
+        tag: the column, and the name of the variable.
+    """
+    return dashboard.DashboardLink(
+        title=speaker.name(f"to_{key}"),
+        url=f"/d/{uid_of(key, speaker.language)}?${{site:queryparam}}"
+        f"&var-{tag}=${{__data.fields.{tag}}}&${{__url_time_range}}",
         type_val=dashboard.DashboardLinkType.LINK,
         tags=[],
     )

@@ -141,6 +141,8 @@ def table(
     *,
     hidden: Sequence[str] = (),
     transformations: Sequence[dashboard.DataTransformerConfig] = (),
+    limit: str = "",
+    limited: str = "",
 ) -> dashboard.Panel:
     """A table.
 
@@ -148,15 +150,22 @@ def table(
         units: column to its name to show and its unit; an empty unit: a text.
         hidden: columns that are not shown.
         transformations: before it is shown.
+        limit: a threshold that colours a column; empty: none.
+        limited: the column.
     """
     panel = sdk.table.Panel().show_header(True).cell_height(common.TableCellHeight.SM).build()
-    _field(panel, "none", "", None, NEUTRAL)
+    _field(panel, "none", limit, None, NEUTRAL)
     overrides = [
         dashboard.DashboardFieldConfigSourceOverrides(
             matcher=dashboard.MatcherConfig("byName", name),
             properties=[
                 dashboard.DynamicConfigValue("displayName", text),
                 *([dashboard.DynamicConfigValue("unit", unit)] if unit else []),
+                *(
+                    [dashboard.DynamicConfigValue("custom.cellOptions", {"type": "color-text"})]
+                    if limit and name == limited
+                    else []
+                ),
             ],
         )
         for name, (text, unit) in units.items()
@@ -210,6 +219,24 @@ def matrix(rows: str, columns: str, value: str, unit: str, *, corner: str) -> da
         transform("sortBy", fields={}, sort=[{"field": head}]),
     ]  # fmt: skip
     return panel
+
+
+def grid(unit: str, *, limit: str) -> dashboard.Panel:
+    """A cell per series and span of time, coloured by a threshold: many racks at one look.
+
+    Args:
+        unit: Grafana's.
+        limit: of the colours.
+    """
+    panel = (
+        sdk.statushistory.Panel()
+        .show_value(common.VisibilityMode.NEVER)
+        .row_height(0.9)
+        .col_width(0.95)
+        .legend(common_builders.VizLegendOptions().show_legend(False))
+        .build()
+    )
+    return _field(panel, unit, limit, 1, NEUTRAL)
 
 
 def alerts() -> dashboard.Panel:

@@ -14,7 +14,7 @@ with warnings.catch_warnings():
         heatmap,
         piechart,
         stat,
-        statetimeline,
+        statushistory,
         table,
         timeseries,
     )
@@ -35,7 +35,7 @@ __all__ = [
     "heatmap",
     "piechart",
     "stat",
-    "statetimeline",
+    "statushistory",
     "table",
     "timeseries",
 ]

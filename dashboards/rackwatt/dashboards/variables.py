@@ -16,6 +16,8 @@ from rackwatt.dashboards.texts import Speaker
 SITE: Final = ("site",)
 PLACE: Final = ("site", "hall", "row", "rack")
 TENANT: Final = ("site", "tenant")
+ONE_RACK: Final = ("site", "hall", "row", "one_rack")
+"""The last is `rack` with one value only: of a dashboard that looks into it."""
 _FROM: Final = {
     "site": FIGURES,
     "hall": "hall_energy",
@@ -31,9 +33,10 @@ ALL: Final = ".*"
 
 def variable(name: str, speaker: Speaker) -> dashboard.VariableModel:
     """One of them."""
+    several = name not in {"site", "one_rack"}
+    name = name.removeprefix("one_")
     where = " AND ".join(f'"{tag}" =~ /^${{{tag}:regex}}$/' for tag in _WITHIN.get(name, ()))
     query = f'SHOW TAG VALUES FROM "{_FROM[name]}" WITH KEY = "{name}"'
-    several = name != "site"
     everything = dashboard.VariableOption(selected=True, text=["All"], value=["$__all"])
     return dashboard.VariableModel(
         type_val=dashboard.VariableType.QUERY,
