@@ -4,7 +4,7 @@
 import asyncio
 
 import pytest
-from dashboards.filling import Filled, fill, fill_wet
+from dashboards.filling import Filled, fill, fill_states, fill_wet
 
 from servers.fixtures import InfluxDB
 
@@ -14,4 +14,5 @@ def filled(influxdb: InfluxDB, tmp_path_factory: pytest.TempPathFactory) -> Fill
     """Two days of a site, and of one that measures more."""
     found = fill(influxdb, tmp_path_factory.mktemp("filled"))
     asyncio.run(fill_wet(found, influxdb))
+    asyncio.run(fill_states(found, influxdb))
     return found

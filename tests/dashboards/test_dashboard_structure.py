@@ -18,7 +18,7 @@ from rackwatt.dashboards.texts import LANGUAGES
 PATHS = sorted(files())
 EDITIONS = {path: json.loads((GENERATED / path).read_text(encoding="utf-8")) for path in PATHS}
 OUR_NAMES = {"timeFilter", "__interval", "__rate_interval", "__from", "__to", "__field",
-             "__url_time_range"}  # fmt: skip
+             "__url_time_range", "__data", "__all"}  # fmt: skip
 
 
 def panels(board: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -89,7 +89,7 @@ def test_load_shares_and_intensity_are_the_newest_minutes(
 
 def test_marks_are_found(filled: Filled) -> None:
     at = filled.end_ms - 30 * MINUTE
-    filled.raw.write(f'event,site=demo,hall=hall-a,device=cdu-a1,code=leak text="leak" {at}')
+    filled.raw.write(f'event,site=marks,hall=hall-a,device=cdu-a1,code=leak text="leak" {at}')
     filled.rollups.write(
         f'site_figures,site=marks revision=2,flags="late_data,maintenance:cdu-a1" {at}'
     )
@@ -99,8 +99,7 @@ def test_marks_are_found(filled: Filled) -> None:
         if query.built_in:
             continue
         target: Any = query.target
-        site = "demo" if query.name == "Events" else "marks"
-        text = influx_text(target.text, filled.range(1), {}, {"site": site}, {"site": None})
+        text = influx_text(target.text, filled.range(1), {}, {"site": "marks"}, {"site": None})
         bucket = filled.raw if query.name == "Events" else filled.rollups
         rows = bucket.query_influxql(text)
         assert all(row[target.text_column] for row in rows)

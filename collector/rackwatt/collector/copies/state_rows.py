@@ -53,6 +53,7 @@ def _rack(state: RackState) -> Values:
         "power_watts": state.power_watts,
         "inlet_temperature_celsius": state.inlet_celsius,
         "outlet_temperature_celsius": state.outlet_celsius,
+        "dew_point_celsius": state.dew_point_celsius,
         **_gpus(state.gpus),
     }
 
@@ -67,6 +68,7 @@ def _hall(state: HallState) -> Values:
         "inlet_temperature_celsius": fsum(inlets) / len(inlets) if known else None,
         "inlet_temperature_min_celsius": min(inlets) if known else None,
         "inlet_temperature_max_celsius": max(inlets) if known else None,
+        "dew_point_max_celsius": state.dew_point_max_celsius,
         "racks_above_recommended_number": state.above_recommended if known else None,
         "racks_above_allowable_number": state.above_allowable if known else None,
         "racks_below_recommended_number": state.below_recommended if known else None,

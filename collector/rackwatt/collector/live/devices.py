@@ -21,7 +21,7 @@ _EVENTS: Final = 20
 _POSITIONS: Final = ("inlet", "outlet")
 _FIELDS: Final[Mapping[Kind, Sequence[str]]] = {
     "power": ("power_watts", "state_of_charge_ratio"),
-    "climate": ("temperature_celsius",),
+    "climate": ("temperature_celsius", "dew_point_celsius"),
 }
 """What is kept of kinds of which there are many devices."""
 CURRENTS: Final = (
@@ -143,6 +143,7 @@ class Devices:
                 self._power(rack, now_ms),
                 self._probe(rack, "inlet", now_ms),
                 self._probe(rack, "outlet", now_ms),
+                self._probe(rack, "inlet", now_ms, "dew_point_celsius"),
                 each,
             )
             for rack, each in zip(racks, gpus, strict=True)
@@ -163,11 +164,13 @@ class Devices:
             "gpus_up": up,
         }
 
-    def _probe(self, rack: Rack, position: str, now_ms: int) -> float | None:
+    def _probe(
+        self, rack: Rack, position: str, now_ms: int, field: str = "temperature_celsius"
+    ) -> float | None:
         device = rack.sensors.get(position)
         if device is None:
             return None
-        return self.value("climate", device, "temperature_celsius", now_ms)
+        return self.value("climate", device, field, now_ms)
 
     def gpus(self, now_ms: int) -> dict[str, Any]:
         """The fleet: the GPUs that stand in the site's racks."""

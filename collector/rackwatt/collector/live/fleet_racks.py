@@ -80,13 +80,21 @@ def _rack(of: Mapping[str, Floats]) -> RackGpus:
         power_max_watts=_of(watts, np.max),
         utilization=_of(load, np.mean),
         idle=int(idle.sum()) if not np.isnan(load).all() else None,
-        idle_watts=_of(power[idle], np.sum) if idle.any() else None,
+        idle_watts=_idle_watts(power, load),
         temperature_max_celsius=_of(of["temperature_celsius"], np.max),
         memory_temperature_max_celsius=_of(of["memory_temperature_celsius"], np.max),
         throttled=int(((bits & THERMAL_BITS) != 0).sum()) if len(bits) else None,
         braked=int(((bits & BRAKE_BITS) != 0).sum()) if len(bits) else None,
         ecc_uncorrected=_of(of["ecc_uncorrected_errors_total"], np.sum),
     )
+
+
+def _idle_watts(power: Floats, load: Floats) -> float | None:
+    """0 where all work; None where nobody knows who does, or what an idle one draws."""
+    if np.isnan(load).all():
+        return None
+    idle = load < IDLE_RATIO
+    return _of(power[idle], np.sum) if idle.any() else 0.0
 
 
 def _of(values: Floats, how: Callable[[Floats], np.float64]) -> float | None:

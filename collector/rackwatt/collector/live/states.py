@@ -20,6 +20,7 @@ class RackState:
         power_watts: of its PDUs; None: one of them is silent.
         inlet_celsius: of the air that it takes in.
         outlet_celsius: of the air that it gives.
+        dew_point_celsius: at its inlet.
         gpus: that stand in it.
     """
 
@@ -27,6 +28,7 @@ class RackState:
     power_watts: float | None
     inlet_celsius: float | None
     outlet_celsius: float | None
+    dew_point_celsius: float | None
     gpus: RackGpus
 
 
@@ -39,6 +41,7 @@ class HallState:
         racks: how many.
         power_watts: of the racks whose power is known.
         inlets: known inlet temperatures, degrees Celsius.
+        dew_point_max_celsius: the highest at an inlet.
         above_recommended, above_allowable: racks whose inlet is above that end of the air class.
         below_recommended: racks whose inlet is below it.
         cooling: rack cooling index; None without an inlet.
@@ -49,6 +52,7 @@ class HallState:
     racks: int
     power_watts: float | None
     inlets: tuple[float, ...]
+    dew_point_max_celsius: float | None
     above_recommended: int
     above_allowable: int
     below_recommended: int
@@ -73,6 +77,7 @@ def _fold(hall: str, racks: Sequence[RackState], air: AirClass) -> HallState:
         racks=len(racks),
         power_watts=_sum(one.power_watts for one in racks),
         inlets=tuple(inlets),
+        dew_point_max_celsius=_extreme(max, (one.dew_point_celsius for one in racks)),
         above_recommended=sum(inlet > air.recommended_high for inlet in inlets),
         above_allowable=sum(inlet > air.allowable_high for inlet in inlets),
         below_recommended=sum(inlet < air.recommended_low for inlet in inlets),

@@ -81,11 +81,9 @@ def _air(sheet: Sheet) -> None:
     ]  # fmt: skip
     sheet.add("rci", lines(PERCENT, most=1), indices, width=6, height=8,
               colors={"high": SERIES[4], "low": SERIES[0]})  # fmt: skip
-    outside = ["\"hall\" = 'site'"]
     sheet.add("dew_point", lines(_CELSIUS),
-              readings("climate", "dew_point_celsius", group=["device"], places=(),
-                       where=outside, alias="$tag_device"),
-              width=6, height=8)  # fmt: skip
+              state(HALL, "dew_point_max_celsius", fold="max", group=["hall"], places=_HALL,
+                    alias="$tag_hall"), width=6, height=8)  # fmt: skip
 
 
 def _coolant(sheet: Sheet) -> None:
