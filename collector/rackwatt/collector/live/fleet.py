@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from rackwatt.collector.live.gpu_health import GpuHealth
 from rackwatt.wire.codec import ReceivedReading
 
 UNSET: Final = msgspec.UNSET
@@ -27,6 +28,10 @@ class GpuReading(msgspec.Struct, gc=False):
     temperature_celsius: Known = UNSET
     utilization_ratio: Known = UNSET
     energy_import_watt_hours: Known = UNSET
+    memory_temperature_celsius: Known = UNSET
+    clock_event_reasons_bitmask: Known = UNSET
+    ecc_uncorrected_errors_total: Known = UNSET
+    remapped_rows_total: Known = UNSET
 
 
 _NAMES: Final = GpuReading.__struct_fields__[2:]
@@ -78,7 +83,7 @@ class Fleet:
     """All GPUs that have ever reported.
 
     Characteristics: a reading that is older than the one at hand changes nothing, field by field;
-    some 300 bytes a GPU.
+    some 400 bytes a GPU.
 
     Args:
         placed: whether a device stands in one of the site's racks, at a time.
@@ -97,11 +102,13 @@ class Fleet:
         self._moving: list[int] = []
         self._columns = {name: _Column() for name in SHOWN}
         self._each = tuple(self._columns.values())
+        self.health = GpuHealth()
         self._racks: tuple[tuple[object, ...], int, NDArray[np.int64]] = ((), -1, np.empty(0, int))
 
     def add(self, readings: Iterable[GpuReading], received_ms: int) -> None:
         """Take readings in; none of them is newer than its receipt."""
         power, celsius, load = self._each
+        health = self.health
         for item in readings:
             time_ms = min(item.time, received_ms)
             index = self._index.get(item.device)
@@ -110,6 +117,7 @@ class Fleet:
             power.put(index, time_ms, item.power_watts)
             celsius.put(index, time_ms, item.temperature_celsius)
             load.put(index, time_ms, item.utilization_ratio)
+            health.put(index, time_ms, item)
 
     def _enter(self, device: str, time_ms: int) -> int:
         node = device.partition("/")[0]
@@ -121,6 +129,7 @@ class Fleet:
             self._moving.append(index)
         for column in self._each:
             column.grow()
+        self.health.grow()
         return index
 
     def value(self, device: str, field: str, since_ms: int) -> float | None:
@@ -153,15 +162,43 @@ class Fleet:
             racks: the nodes of each.
             since_ms: how old the power may be.
         """
+        where = self.rack_numbers(racks)
+        known = np.bincount(where, minlength=len(racks))
+        up = self.reporting(since_ms)
+        return known.tolist(), np.bincount(where[up], minlength=len(racks)).tolist()
+
+    def reporting(self, since_ms: int) -> NDArray[np.bool_]:
+        """Of each GPU whether its power is known of late."""
+        found: NDArray[np.bool_] = ~np.isnan(self._columns["power_watts"].fresh(since_ms))
+        return found
+
+    def nodes_reporting(self, since_ms: int) -> NDArray[np.bool_]:
+        """Of each GPU whether any GPU of its node says something."""
+        node = np.frombuffer(self._node_of, np.int64)
+        alive = np.bincount(node[self.reporting(since_ms)], minlength=len(self._nodes)) > 0
+        found: NDArray[np.bool_] = alive[node]
+        return found
+
+    def name(self, index: int) -> str:
+        """The device that an index stands for."""
+        return self._names[index]
+
+    def index(self, device: str) -> int | None:
+        """The index of a GPU; None: it has never reported."""
+        return self._index.get(device)
+
+    def rack_numbers(self, racks: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
+        """Of each GPU the number of its rack; that of no rack of these is their count.
+
+        Args:
+            racks: the nodes of each.
+        """
         key = tuple(racks)
         if self._racks[1] != len(self._names) or self._racks[0] != key:
             rack_of = {node: number for number, nodes in enumerate(racks) for node in nodes}
             of_node = np.array([rack_of.get(node, len(racks)) for node in self._nodes], int)
             self._racks = key, len(self._names), of_node[np.frombuffer(self._node_of, np.int64)]
-        where = self._racks[2]
-        up = ~np.isnan(self._columns["power_watts"].fresh(since_ms))
-        known = np.bincount(where, minlength=len(racks))
-        return known.tolist(), np.bincount(where[up], minlength=len(racks)).tolist()
+        return self._racks[2]
 
     def beside(
         self, now_ms: int, since_ms: int
