@@ -111,7 +111,8 @@ class GpuHealth:
     def throttled(self, bits: int, since_ms: int) -> NDArray[np.bool_]:
         """Whether any of the clock event reasons is on now."""
         reasons = np.nan_to_num(self._reasons.fresh(since_ms)).astype(np.int64)
-        return (reasons & bits) != 0
+        found: NDArray[np.bool_] = (reasons & bits) != 0
+        return found
 
     def ecc_since(self, since_ms: int) -> NDArray[np.bool_]:
         """Whether uncorrectable memory errors were counted since then."""
