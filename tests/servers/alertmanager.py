@@ -34,7 +34,7 @@ class Alertmanager(ServerProcess):
         port = free_port() if port is None else port
         directory.mkdir(parents=True, exist_ok=True)
         text = SHIPPED.read_text(encoding="utf-8")
-        assert text.count(_PLACE) == 2
+        assert _PLACE in text
         # Mail has nowhere to go here, and would be tried again and again.
         lines = text.replace(_PLACE, webhook).replace("mail.example.org:587", f"{HOST}:1")
         configuration = directory / "alertmanager.yaml"

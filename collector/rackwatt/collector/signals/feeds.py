@@ -84,7 +84,7 @@ class Feeds:
             above = self._chain.into(name)
             leaf = self._chain.assets[name].kind in LEAVES
             for edge in above:
-                if edge.standby or not edge.rated:
+                if edge.standby or not edge.rated or self._in_series(edge):
                     continue
                 if leaf and self._fed_by_dead(edge, dead):
                     dead.add(edge.id)
@@ -94,6 +94,10 @@ class Feeds:
                     dead.add(edge.id)
                 if alive is not None:
                     yield edge, alive
+
+    def _in_series(self, edge: Edge) -> bool:
+        """Whether it has no meter and ends in one other feed, which tells the same."""
+        return not edge.meter and len(self._chain.out_of(edge.target)) == 1
 
     def _fed_by_dead(self, edge: Edge, dead: set[str]) -> bool:
         above = [one for one in self._chain.into(edge.source) if not one.standby]
