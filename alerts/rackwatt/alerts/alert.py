@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 Severity = Literal["safety", "page", "ticket", "digest", "none"]
-"""safety: at once, whatever else; page: wakes somebody; ticket: in working hours; digest: read once a
-day; none: nobody is told, of the dead man's switch alone."""
+"""safety: at once, whatever else; page: wakes somebody; ticket: in working hours; digest: read
+once a day; none: the dead man's switch, whose end is the news."""
 Owner = Literal["electrical", "mechanical", "IT", "sustainability", "platform"]
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 OWNERS: Final[tuple[Owner, ...]] = get_args(Owner)

@@ -50,7 +50,7 @@ class Case(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    why: Annotated[str, Field(min_length=1)]
+    why: str = ""
     every: _SPAN = "10s"
     series: dict[str, str] = {}
     at: _SPAN
@@ -63,7 +63,7 @@ class Cases(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     fires: Case
-    silent: Annotated[list[Case], Field(min_length=1)]
+    silent: list[Case]
     missing: Case
 
     def named(self) -> Iterator[tuple[str, Case]]:
@@ -129,7 +129,7 @@ def files(settings: Settings) -> dict[str, str]:
         held = family_cases(family.key)
         tests = [
             {
-                "name": f"{alert.name} {kind}: {case.why}",
+                "name": f"{alert.name} {kind}" + (f": {case.why}" if case.why else ""),
                 "interval": case.every,
                 "input_series": [
                     {"series": series, "values": values} for series, values in case.series.items()

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GPUs: a single one goes to the remediation queue, and pages nobody: a fleet of 183,000 loses tens
-a day. Many at once in one place have one cause, and that pages."""
+"""GPUs: a single one goes to the remediation queue, and pages nobody.
+
+A fleet of 183,000 loses tens a day. Many at once in one place have one cause, and that pages.
+"""
 
 from typing import Final
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Thermal: is the heat taken away, and would we see it if not?
 
-Leaks, pumps, flows and levels are the agents' own alarms (`Safety…`), told straight to Alertmanager:
-see docs/safety.md. What stands here sees when that way is closed, and what needs more than one unit.
+Leaks, pumps, flows and levels are the agents' own alarms (`Safety…`), told straight to
+Alertmanager: see docs/safety.md. What stands here sees when that way is closed, and what needs more
+than one unit.
 """
 
 from typing import Final
@@ -40,7 +41,7 @@ def _watch(limits: Limits) -> list[Alert]:
         _of("SafetyPathThin", "rackwatt_safety_alertmanager_up == 0", "ticket", "5m", "5m"),
         _of("SafetyStateUnsaved",
             "increase(rackwatt_safety_state_unsaved_total[15m]) > 0", "ticket"),
-        _of("SafetyAlarmLatched", "rackwatt_safety_alerts_active > 0", "ticket", "4h"),
+        _of("SafetyAlarmLatched", "sum without (severity) (rackwatt_safety_alerts_active) > 0", "ticket", "4h"),
     ]  # fmt: skip
 
 
