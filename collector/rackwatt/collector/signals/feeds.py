@@ -150,9 +150,7 @@ class Feeds:
     ) -> tuple[Counter[tuple[str, str, str]], Counter[tuple[str, str, str]]]:
         """Metered feeds, and the silent ones of them, by hall, row and side."""
         all_of, silent = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
-        for edge in self._chain.edges:
-            if not edge.meter:
-                continue
+        for edge in {edge.meter: edge for edge in self._chain.edges if edge.meter}.values():
             home = self.home(edge)
             key = home.hall, home.row, self._sides[edge.id]
             all_of[key] += 1
