@@ -25,9 +25,10 @@ check: $(VENV)/.ready ## Format, lint, types, structure, generated files, licenc
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@PYTHONPATH=wire:agents:collector:twin:dashboards $(BIN)/lint-imports
+	@PYTHONPATH=wire:agents:collector:twin:dashboards:alerts $(BIN)/lint-imports
 	@$(BIN)/python scripts/generate.py --check
 	@$(BIN)/rackwatt dashboards check
+	@$(BIN)/rackwatt alerts check
 	@$(BIN)/python scripts/licences.py
 
 fmt: $(VENV)/.ready ## Format the code and write the generated files
@@ -35,6 +36,7 @@ fmt: $(VENV)/.ready ## Format the code and write the generated files
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/python scripts/generate.py
 	@$(BIN)/rackwatt dashboards build
+	@$(BIN)/rackwatt alerts build
 
 bench: $(VENV)/.ready ## Run the benchmarks; a line of JSON each, and files in dist/bench
 	@$(BIN)/python scripts/bench.py $(ARGS)

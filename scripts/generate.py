@@ -13,6 +13,7 @@ import rackwatt.collector.live.metrics
 import rackwatt.collector.meters.metrics
 import rackwatt.collector.refusals
 import rackwatt.collector.roles.metrics
+import rackwatt.collector.signals.metrics
 import rackwatt.dashboards.handbook
 from rackwatt.wire import schema
 from rackwatt.wire.metrics import MetricSpec
@@ -53,6 +54,10 @@ changelog. A share or ratio that is unknown is absent, never 0. Units: see the n
 ## Meters (accountant)
 
 {_table(rackwatt.collector.meters.metrics.CATALOGUE)}
+
+## Signals for alerts (accountant)
+
+{_table(rackwatt.collector.signals.metrics.CATALOGUE)}
 
 ## Delivery (each collector)
 

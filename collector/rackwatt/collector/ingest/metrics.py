@@ -66,6 +66,12 @@ SETTLED_LETTERS: Final = MetricSpec(
     "Dead letters that were replayed, dropped, or went to make room, since the spool was made.",
     ("outcome",),
 )
+BROKER_UP: Final = MetricSpec(
+    "rackwatt_broker_up", "gauge", "1 while the collector is connected to the broker."
+)
+AGENT_INFO: Final = MetricSpec(
+    "rackwatt_agent_info", "gauge", "1 for each field agent, with its hall.", ("agent", "hall")
+)
 AGENT_UP: Final = MetricSpec(
     "rackwatt_agent_up", "gauge", "1 while a field agent is online.", ("agent",)
 )
@@ -125,8 +131,8 @@ STORE_UP: Final = MetricSpec("rackwatt_store_up", "gauge", "1 when the store too
 
 CATALOGUE: Final[Sequence[MetricSpec]] = (
     MESSAGES, REJECTED, RECOVERED, DUPLICATE, LOST, DEADLETTERS, SETTLED_LETTERS, WAITING, PAUSES,
-    AGENT_UP, MISSING, GPU_NODES, CLOCK_OFFSET, SPOOL_BYTES, SPOOL_OLDEST, SPOOL_FULL,
-    STORE_POINTS, STORE_UP, STORE_LAG, STORE_DELAYS, ROLLUPS, ROLLUPS_PENDING,
+    BROKER_UP, AGENT_UP, AGENT_INFO, MISSING, GPU_NODES, CLOCK_OFFSET, SPOOL_BYTES, SPOOL_OLDEST,
+    SPOOL_FULL, STORE_POINTS, STORE_UP, STORE_LAG, STORE_DELAYS, ROLLUPS, ROLLUPS_PENDING,
 )  # fmt: skip
 
 AgentState = Literal["online", "silent", "offline"]
@@ -266,6 +272,8 @@ class CollectorState:
                 ((name,), float(agent is not None and self.state_of(agent) == "online"))
                 for name, _, agent in agents
             ),
+            AGENT_INFO.family(((name, hall), 1.0) for name, hall, _ in agents),
+            BROKER_UP.of(float(self._ingest.session.connected.is_set())),
             MISSING.family(
                 ((name,), 0 if agent is None else agent.missing()) for name, _, agent in agents
             ),

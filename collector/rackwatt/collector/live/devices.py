@@ -11,6 +11,7 @@ from typing import Any, Final
 from rackwatt.collector.live.fleet import Fleet, GpuReading, gpu_reading
 from rackwatt.collector.live.states import RackState
 from rackwatt.collector.site import Rack, Site
+from rackwatt.collector.site.topology import SITE_HALL
 from rackwatt.wire.codec import ReceivedReading
 from rackwatt.wire.readings import Kind
 from rackwatt.wire.sample import Event
@@ -21,13 +22,18 @@ _EVENTS: Final = 20
 _POSITIONS: Final = ("inlet", "outlet")
 _FIELDS: Final[Mapping[Kind, Sequence[str]]] = {
     "power": ("power_watts", "state_of_charge_ratio"),
-    "climate": ("temperature_celsius", "dew_point_celsius"),
+    "climate": ("temperature_celsius", "humidity_ratio", "dew_point_celsius"),
 }
 """What is kept of kinds of which there are many devices."""
 CURRENTS: Final = (
     "current_amperes", "current_l1_amperes", "current_l2_amperes", "current_l3_amperes",
 )  # fmt: skip
 """Kept of the meters of the power chain besides."""
+QUALITY: Final = (
+    "voltage_volts", "voltage_l1_volts", "voltage_l2_volts", "voltage_l3_volts",
+    "frequency_hertz", "on_battery_ratio", "runtime_seconds", "capacity_watt_hours",
+)  # fmt: skip
+"""Kept besides of what stands in no rack."""
 
 
 @dataclass(slots=True)
@@ -66,19 +72,24 @@ class Devices:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._latest: dict[Kind, dict[str, _Latest]] = {}
-        self._fleet = Fleet(
+        self.fleet = Fleet(
             lambda device, time_ms: site.place(device, time_ms) is not None,
             lambda device: (
                 not site.places.dated.keys().isdisjoint((device, device.partition("/")[0]))
             ),
         )
-        self.probes = frozenset(
+        self.outdoors = frozenset(
+            device for device, place in site.places.fixed.items() if place.hall == SITE_HALL
+        )
+        """What stands in no hall; its climate is the weather."""
+        self.probes = self.outdoors.union(
             rack.sensors[position]
             for rack in site.racks
             for position in _POSITIONS
             if position in rack.sensors
         )
-        """Sensors that are shown; of others nothing is kept."""
+        """Sensors that are used; of others nothing is kept."""
+        self._in_racks = frozenset(pdu for rack in site.racks for pdu in rack.pdus)
         self._feeds = frozenset(edge.meter for edge in site.chains.power.edges if edge.meter)
         self._events: list[tuple[int, str, Event]] = []
 
@@ -99,6 +110,8 @@ class Devices:
         if names is not None:
             if kind == "power" and reading.device in self._feeds:
                 names = (*names, *CURRENTS)
+            if kind == "power" and reading.device not in self._in_racks:
+                names = (*names, *QUALITY)
             values = {name: values[name] for name in names if name in values}
         latest = self._latest.setdefault(kind, {})
         known = latest.get(reading.device)
@@ -108,17 +121,29 @@ class Devices:
 
     def observe_gpus(self, readings: Iterable[GpuReading], received_ms: int) -> None:
         """Take the GPUs' readings of one message; their times are set."""
-        self._fleet.add(readings, received_ms)
+        self.fleet.add(readings, received_ms)
 
     def value(self, kind: Kind, device: str, field: str, now_ms: int) -> float | None:
         """A value that is fresh enough to be shown, else None."""
         if kind == "gpu":
-            return self._fleet.value(device, field, now_ms - FRESH_MS)
+            return self.fleet.value(device, field, now_ms - FRESH_MS)
         latest = self._latest.get(kind, {}).get(device)
         if latest is None:
             return None
         time_ms, value = latest.fields.get(field, (0, None))
         return value if now_ms - time_ms <= FRESH_MS else None
+
+    def speaks(self, kind: Kind, device: str, now_ms: int, within_ms: int) -> bool:
+        """Whether a device has said any number of late; nulls do not count."""
+        latest = self._latest.get(kind, {}).get(device)
+        return latest is not None and any(
+            value is not None and now_ms - time_ms <= within_ms
+            for time_ms, value in latest.fields.values()
+        )
+
+    def names(self, kind: Kind) -> list[str]:
+        """Every device of a kind that has ever said something; of GPUs ask the fleet."""
+        return list(self._latest.get(kind, {}))
 
     def _fresh(self, kind: Kind, now_ms: int) -> dict[str, Mapping[str, float | None]]:
         return {
@@ -130,13 +155,13 @@ class Devices:
     def racks(self, now_ms: int) -> list[dict[str, Any]]:
         """Power and temperatures of every rack; a rack with a silent PDU has no power."""
         racks = self._site.racks_at(now_ms)
-        gpus, up = self._fleet.by_rack([rack.nodes for rack in racks], now_ms - FRESH_MS)
+        gpus, up = self.fleet.by_rack([rack.nodes for rack in racks], now_ms - FRESH_MS)
         return [self._rack(*rack, now_ms) for rack in zip(racks, gpus, up, strict=False)]
 
     def rack_states(self, now_ms: int) -> list[RackState]:
         """Every rack as it is, with all that its GPUs say."""
         racks = self._site.racks_at(now_ms)
-        gpus = self._fleet.in_racks([rack.nodes for rack in racks], now_ms - FRESH_MS)
+        gpus = self.fleet.in_racks([rack.nodes for rack in racks], now_ms - FRESH_MS)
         return [
             RackState(
                 rack,
@@ -174,7 +199,7 @@ class Devices:
 
     def gpus(self, now_ms: int) -> dict[str, Any]:
         """The fleet: the GPUs that stand in the site's racks."""
-        found = self._fleet.totals(now_ms, now_ms - FRESH_MS)
+        found = self.fleet.totals(now_ms, now_ms - FRESH_MS)
         return {
             "total": found.known,
             "reporting": found.reporting,
@@ -193,7 +218,7 @@ class Devices:
                 "temperature_celsius": values["temperature_celsius"],
                 "utilization": values["utilization_ratio"],
             }
-            for device, values in self._fleet.beside(now_ms, now_ms - FRESH_MS)
+            for device, values in self.fleet.beside(now_ms, now_ms - FRESH_MS)
         ]
 
     def hosts(self, now_ms: int) -> list[dict[str, Any]]:

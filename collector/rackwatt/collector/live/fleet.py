@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rackwatt.collector.live.fleet_racks import RackGpus, racks_of
+from rackwatt.collector.live.gpu_health import GpuHealth
 from rackwatt.wire.codec import ReceivedReading
 
 UNSET: Final = msgspec.UNSET
 Known = float | None | msgspec.UnsetType
 """A value; None: it could not be read; unset: the reading does not say."""
 SHOWN: Final = ("power_watts", "temperature_celsius", "utilization_ratio")
-_MORE: Final = (
-    "memory_temperature_celsius", "clock_event_reasons_bitmask", "ecc_uncorrected_errors_total",
-)  # fmt: skip
 
 
 class GpuReading(msgspec.Struct, gc=False):
@@ -34,6 +32,7 @@ class GpuReading(msgspec.Struct, gc=False):
     memory_temperature_celsius: Known = UNSET
     clock_event_reasons_bitmask: Known = UNSET
     ecc_uncorrected_errors_total: Known = UNSET
+    remapped_rows_total: Known = UNSET
 
 
 _NAMES: Final = GpuReading.__struct_fields__[2:]
@@ -85,7 +84,7 @@ class Fleet:
     """All GPUs that have ever reported.
 
     Characteristics: a reading that is older than the one at hand changes nothing, field by field;
-    some 300 bytes a GPU.
+    some 400 bytes a GPU.
 
     Args:
         placed: whether a device stands in one of the site's racks, at a time.
@@ -102,14 +101,15 @@ class Fleet:
         self._beside = array("b")
         """1: it stands beside the site."""
         self._moving: list[int] = []
-        self._columns = {name: _Column() for name in (*SHOWN, *_MORE)}
-        self._each = tuple(self._columns[name] for name in SHOWN)
-        self._more = tuple((name, self._columns[name]) for name in _MORE)
+        self._columns = {name: _Column() for name in SHOWN}
+        self._each = tuple(self._columns.values())
+        self.health = GpuHealth()
         self._racks: tuple[tuple[object, ...], int, NDArray[np.int64]] = ((), -1, np.empty(0, int))
 
     def add(self, readings: Iterable[GpuReading], received_ms: int) -> None:
         """Take readings in; none of them is newer than its receipt."""
         power, celsius, load = self._each
+        health = self.health
         for item in readings:
             time_ms = min(item.time, received_ms)
             index = self._index.get(item.device)
@@ -118,8 +118,7 @@ class Fleet:
             power.put(index, time_ms, item.power_watts)
             celsius.put(index, time_ms, item.temperature_celsius)
             load.put(index, time_ms, item.utilization_ratio)
-            for name, column in self._more:
-                column.put(index, time_ms, getattr(item, name))
+            health.put(index, time_ms, item)
 
     def _enter(self, device: str, time_ms: int) -> int:
         node = device.partition("/")[0]
@@ -129,8 +128,9 @@ class Fleet:
         self._beside.append(not self._placed(device, time_ms))
         if self._moves(device):
             self._moving.append(index)
-        for column in self._columns.values():
+        for column in self._each:
             column.grow()
+        self.health.grow()
         return index
 
     def value(self, device: str, field: str, since_ms: int) -> float | None:
@@ -163,9 +163,9 @@ class Fleet:
             racks: the nodes of each.
             since_ms: how old the power may be.
         """
-        where = self._rack_of(racks)
-        up = ~np.isnan(self._columns["power_watts"].fresh(since_ms))
+        where = self.rack_numbers(racks)
         known = np.bincount(where, minlength=len(racks))
+        up = self.reporting(since_ms)
         return known.tolist(), np.bincount(where[up], minlength=len(racks)).tolist()
 
     def in_racks(self, racks: Sequence[tuple[str, ...]], since_ms: int) -> list[RackGpus]:
@@ -175,12 +175,36 @@ class Fleet:
             racks: the nodes of each.
             since_ms: how old a value may be.
         """
-        where = self._rack_of(racks)
-        return racks_of({name: at.fresh(since_ms) for name, at in self._columns.items()},
-                        where, len(racks))  # fmt: skip
+        columns = {name: column.fresh(since_ms) for name, column in self._columns.items()}
+        return racks_of(columns | self.health.columns(since_ms), self.rack_numbers(racks),
+                        len(racks))  # fmt: skip
 
-    def _rack_of(self, racks: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
-        """The number of each GPU's rack; one beyond the last: none of them."""
+    def reporting(self, since_ms: int) -> NDArray[np.bool_]:
+        """Of each GPU whether its power is known of late."""
+        found: NDArray[np.bool_] = ~np.isnan(self._columns["power_watts"].fresh(since_ms))
+        return found
+
+    def nodes_reporting(self, since_ms: int) -> NDArray[np.bool_]:
+        """Of each GPU whether any GPU of its node says something."""
+        node = np.frombuffer(self._node_of, np.int64)
+        alive = np.bincount(node[self.reporting(since_ms)], minlength=len(self._nodes)) > 0
+        found: NDArray[np.bool_] = alive[node]
+        return found
+
+    def name(self, index: int) -> str:
+        """The device that an index stands for."""
+        return self._names[index]
+
+    def index(self, device: str) -> int | None:
+        """The index of a GPU; None: it has never reported."""
+        return self._index.get(device)
+
+    def rack_numbers(self, racks: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
+        """Of each GPU the number of its rack; that of no rack of these is their count.
+
+        Args:
+            racks: the nodes of each.
+        """
         key = tuple(racks)
         if self._racks[1] != len(self._names) or self._racks[0] != key:
             rack_of = {node: number for number, nodes in enumerate(racks) for node in nodes}

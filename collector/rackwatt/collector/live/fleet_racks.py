@@ -7,12 +7,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rackwatt.collector.live.gpu_health import POWER_BRAKE, THERMAL_SLOWDOWN
+
 Floats = NDArray[np.float64]
 
-THERMAL_BITS: Final = 0x60
-"""Of nvmlClocksEventReasons (nvml.h): SwThermalSlowdown, HwThermalSlowdown."""
-BRAKE_BITS: Final = 0x80
-"""HwPowerBrakeSlowdown: the supply asked for less, at once."""
 IDLE_RATIO: Final = 0.05
 """A GPU that is used less is idle; its power is spent on nothing."""
 
@@ -83,8 +81,8 @@ def _rack(of: Mapping[str, Floats]) -> RackGpus:
         idle_watts=_idle_watts(power, load),
         temperature_max_celsius=_of(of["temperature_celsius"], np.max),
         memory_temperature_max_celsius=_of(of["memory_temperature_celsius"], np.max),
-        throttled=int(((bits & THERMAL_BITS) != 0).sum()) if len(bits) else None,
-        braked=int(((bits & BRAKE_BITS) != 0).sum()) if len(bits) else None,
+        throttled=int(((bits & THERMAL_SLOWDOWN) != 0).sum()) if len(bits) else None,
+        braked=int(((bits & POWER_BRAKE) != 0).sum()) if len(bits) else None,
         ecc_uncorrected=_of(of["ecc_uncorrected_errors_total"], np.sum),
     )
 

@@ -41,6 +41,7 @@ from rackwatt.collector.roles.standing import SECONDS as STANDING_SECONDS
 from rackwatt.collector.roles.standing import Standings
 from rackwatt.collector.roles.state_history import StateHistory
 from rackwatt.collector.service import serve_http
+from rackwatt.collector.signals.service import Signals
 from rackwatt.collector.signing.keys import SigningKey
 from rackwatt.collector.site import Site
 from rackwatt.collector.store.open import AnyStore
@@ -115,6 +116,10 @@ class Accountant:
         self._chain_history = ChainHistory(site, self._chains, self._copier.add, clock)
         self._states = StateHistory(site, self._devices, self._copier.add, clock, self._turn)
         self._meters = Meters(site, path, clock, self._turn)
+        self._signals = Signals(
+            site, self._devices, clock, self._turn, options.data,
+            chains=lambda: self._chains.state, figures=lambda: self._figures,
+        )  # fmt: skip
 
     async def run(self) -> None:
         """Work until cancelled.
@@ -137,6 +142,7 @@ class Accountant:
                 tasks.create_task(self._chain_history.run(), name="chain-history")
                 tasks.create_task(self._states.run(), name="state-history")
                 tasks.create_task(self._meters.run(), name="meters")
+                tasks.create_task(self._signals.run(), name="signals")
                 tasks.create_task(self._copier.run(), name="copy")
                 tasks.create_task(self._serve(), name="http")
         finally:
@@ -188,6 +194,7 @@ class Accountant:
         for kind, reading, received_ms in batch.readings:
             self._devices.observe(kind, reading, received_ms)
             self._meters.readings.observe(kind, reading, received_ms)
+        self._signals.observe(batch)
         for gpus, received_ms in batch.gpus:
             self._devices.observe_gpus(gpus, received_ms)
         for record in batch.inputs:
@@ -254,7 +261,7 @@ class Accountant:
             return []
         own = families(self._site.id, self._figures, self._ledger_view)
         own += standing_families(self._site.id, self._standings.now)
-        own += [*self._chains.families(), *self._meters.families()]
+        own += [*self._chains.families(), *self._meters.families(), *self._signals.families()]
         return [*own, *book_families(self._held, self._copier)]
 
     def app(self) -> Starlette:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Of the messages of which there are many, the fields that the accountant uses, and no others.
 
-A reading of a GPU has some 20 fields, of which four are used. What is not used is skipped where it
+A reading of a GPU has some 20 fields, of which eight are used. What is not used is skipped where it
 stands in the bytes. A message of which anything is not as the contract has it is left to the codec,
 which rejects field by field: so what comes out is the same, only sooner.
 """
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from rackwatt.collector.accounting.channels import POWER_FIELDS
-from rackwatt.collector.live.devices import CURRENTS
+from rackwatt.collector.live.devices import CURRENTS, QUALITY
 from rackwatt.collector.live.fleet import GpuReading, gpu_reading
 from rackwatt.collector.meters.readings import PHASES
 from rackwatt.wire.codec import Envelope, ReceivedReading, decode_envelope, decode_readings
@@ -24,8 +24,10 @@ _Device = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 _Time = Annotated[int, msgspec.Meta(ge=0, le=_MAX_INTEGER)]
 _Number = Annotated[int, msgspec.Meta(ge=1, le=_MAX_INTEGER)]
 _UNSAID: Final = -1
-_CLIMATE: Final = ("temperature_celsius",)
-_POWER: Final = tuple(sorted((POWER_FIELDS | set(CURRENTS) | set(PHASES)) & FIELDS["power"].keys()))
+_CLIMATE: Final = ("humidity_ratio", "temperature_celsius")
+_POWER: Final = tuple(
+    sorted((POWER_FIELDS | {*CURRENTS, *PHASES, *QUALITY}) & FIELDS["power"].keys())
+)
 
 
 def _readings(kind: Kind, names: Iterable[str]) -> Any:

@@ -40,7 +40,7 @@ def _capacity(sheet: Sheet) -> None:
         shown = stat(unit, limit=limit, color=NEUTRAL, decimals=0 if unit in {COUNT, "s"} else 1)
         sheet.add(key, shown, [now(SITE, field)], width=4, height=5, span=WINDOW)
     worst = now(FEED, "load_ratio", how="max")
-    sheet.add("worst_load", stat(PERCENT, limit="load_ratio", decimals=0), [worst],
+    sheet.add("worst_load", stat(PERCENT, limit="feed_load_ratio", decimals=0), [worst],
               width=4, height=5, span=WINDOW)  # fmt: skip
     room = [
         *state(SITE, "sellable_watts", alias="sellable"),
@@ -61,7 +61,7 @@ def _feeds(sheet: Sheet) -> None:
     ):
         columns = {"top": (sheet.speaker.name("of_rating"), unit),
                    "feed": (sheet.speaker.name("feed"), "")}  # fmt: skip
-        sheet.add(key, table(columns, hidden=["Time"], limit="load_ratio", limited="top"),
+        sheet.add(key, table(columns, hidden=["Time"], limit="feed_load_ratio", limited="top"),
                   [ranked(FEED, field, "feed")], width=8, height=12, span=WINDOW)  # fmt: skip
     columns = {"bottom": (sheet.speaker.name("headroom"), _WATTS),
                "feed": (sheet.speaker.name("feed"), "")}  # fmt: skip
@@ -71,7 +71,7 @@ def _feeds(sheet: Sheet) -> None:
     for key, field in (("load_by_side", "load_ratio"), ("failover_by_side", "failover_ratio")):
         curves = state(FEED, field, fold="max", group=["side"], where=_SIDES, alias="$tag_side",
                        levels=QUARTERS)  # fmt: skip
-        sheet.add(key, lines(PERCENT, least=0, limit="load_ratio"), curves,
+        sheet.add(key, lines(PERCENT, least=0, limit="feed_load_ratio"), curves,
                   width=8, height=8, span=_DAY)  # fmt: skip
     currents = [
         target
@@ -86,9 +86,9 @@ def _feeds(sheet: Sheet) -> None:
 def _redundancy(sheet: Sheet) -> None:
     sheet.row("redundancy")
     spare = now(GROUP, "spare_number", group=["group"], alias="$tag_group")
-    sheet.add("spare", stat(COUNT, limit="spare", decimals=0, names=True), [spare],
-              width=8, height=8, span=WINDOW)  # fmt: skip
-    sheet.add("spare_over_time", lines(COUNT, limit="spare"),
+    shown = stat(COUNT, limit="redundancy_spare_number", decimals=0, names=True)
+    sheet.add("spare", shown, [spare], width=8, height=8, span=WINDOW)
+    sheet.add("spare_over_time", lines(COUNT, limit="redundancy_spare_number"),
               state(GROUP, "spare_number", fold="min", group=["group"], alias="$tag_group"),
               width=8, height=8)  # fmt: skip
     columns = {"bottom": (sheet.speaker.name("room"), _WATTS),
