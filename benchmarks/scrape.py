@@ -101,7 +101,7 @@ async def serve(port: int, size: Size) -> None:
         settle()
 
         def own() -> list[Metric]:
-            return families(site.id, figures, LedgerView())
+            return families(site.id, figures, LedgerView(), START_MS)
 
         async def collector(_: Request) -> Response:
             return await exposition(state.families())

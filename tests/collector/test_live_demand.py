@@ -155,7 +155,7 @@ def series(settlement: Settlement | None, first: int) -> dict[str, float]:
     found = watch(live(settlement), 90e6, first, 60)
     return {
         sample.name.removeprefix("rackwatt_settlement_"): sample.value
-        for metric in families("s", found, LedgerView())
+        for metric in families("s", found, LedgerView(), first)
         for sample in metric.samples
         if "settlement" in sample.name
     }

@@ -22,6 +22,7 @@ from rackwatt.collector.live.frame import QUALITY, CollectorView, LedgerView, ma
 from rackwatt.collector.live.history import POINTS, STEP_MS, History, Point
 from rackwatt.collector.live.metrics import CATALOGUE, families
 from rackwatt.collector.live.pue import LivePue
+from rackwatt.collector.watchkeeping.log import Ack
 
 DESIGN = {
     "rackwatt_pue_ratio": {"site", "window"},
@@ -85,6 +86,7 @@ def test_metric_names_and_labels_are_those_of_the_design() -> None:
         "rackwatt_balance_residual_after_losses_ratio",
         "rackwatt_battery_stock_watt_hours",
         "rackwatt_figures_timestamp_seconds",
+        "rackwatt_maintenance_overdue_number",
         "rackwatt_settlement_projected_watts",
         "rackwatt_settlement_subscribed_watts",
         "rackwatt_settlement_window_seconds",
@@ -92,12 +94,15 @@ def test_metric_names_and_labels_are_those_of_the_design() -> None:
 
 
 def test_what_is_unknown_is_absent_from_the_metrics() -> None:
-    found = series(families("demo", UNKNOWN, LedgerView()))
-    assert found == {("rackwatt_ledger_restatements_total", ()): 0.0}
+    found = series(families("demo", UNKNOWN, LedgerView(), START_MS))
+    assert found == {
+        ("rackwatt_ledger_restatements_total", ()): 0.0,
+        ("rackwatt_maintenance_overdue_number", (("site", "demo"),)): 0.0,
+    }
 
 
 def test_figures_of_a_steady_site_as_metrics() -> None:
-    found = series(families("demo", figures(), LedgerView(START_MS, 3)))
+    found = series(families("demo", figures(), LedgerView(START_MS, 3), START_MS))
     site = ("site", "demo")
     assert found["rackwatt_pue_ratio", (site, ("window", "15m"))] == pytest.approx(1.2)
     assert found["rackwatt_load_power_watts", (("role", "it"), site)] == 100.0
@@ -121,7 +126,7 @@ def test_figures_of_a_steady_site_as_metrics() -> None:
 
 
 async def test_a_scrape_is_text_with_each_metric_once() -> None:
-    found = families("demo", figures(), LedgerView())
+    found = families("demo", figures(), LedgerView(), START_MS)
     response = await exposition(found, b"more 1.0\n")
     text = bytes(response.body).decode()
     assert text.endswith("\nmore 1.0\n")
@@ -228,3 +233,15 @@ def test_a_source_that_came_later_is_unknown_before() -> None:
     shown = history.as_dict()
     assert shown["sources"] == {"grid": [1.0, 2.0], "pv": [None, 0.0]}
     assert history.as_dict()["step_seconds"] == 10
+
+
+def test_an_acknowledgement_that_has_ended_is_not_shown() -> None:
+    def ack(since: int, until: int) -> Ack:
+        return Ack("SafetyLeak", {"device": "cdu-a1"}, "N. Idrissi", "at it", since, until)
+
+    view = LedgerView(acks=[ack(0, 10), ack(1, 5), ack(20, 30)])
+    assert [one["until"] for one in view.acknowledged(3)] == [5, 10]
+    assert [one["until"] for one in view.acknowledged(5)] == [10]
+    assert view.acknowledged(10) == []
+    ids = {one["id"] for one in view.acknowledged(3)}
+    assert len(ids) == 2

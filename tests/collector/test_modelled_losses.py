@@ -204,7 +204,7 @@ def test_live_figures_show_both(models: tuple[LossModel, ...]) -> None:
         live.observe(each.device, each.time_ms, each.values)
     now = live.figures(BEGIN + 2 * MINUTE)
     assert now.residual_ratio == pytest.approx(LOSS / (LOAD + LOSS))
-    told = {f.name: f.samples for f in families("demo", now, LedgerView())}
+    told = {f.name: f.samples for f in families("demo", now, LedgerView(), 0)}
     if models:
         assert now.after_losses_ratio == pytest.approx(0.0, abs=1e-9)
         assert told["rackwatt_balance_residual_after_losses_ratio"]

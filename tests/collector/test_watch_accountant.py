@@ -17,6 +17,7 @@ from rackwatt.collector.ledger.orders import ACT, look_up, place_order
 from rackwatt.collector.ledger.upkeep import ENDED, STARTED
 from rackwatt.collector.roles import collect as collect_module
 from rackwatt.collector.roles import following as following_module
+from rackwatt.collector.watchkeeping.log import ACK
 
 HOUR = 3_600_000
 
@@ -94,3 +95,25 @@ async def test_it_is_on_the_page_until_somebody_ends_it(house: House) -> None:
         await said(house, ENDED, {"asset": "cdu-a1", "end_ms": start})
         await shown(house, [])
         await until(lambda: 4 not in marked(house))
+
+
+async def test_an_acknowledgement_is_on_the_page_until_it_ends(house: House) -> None:
+    kit, url = await house.collector()
+    await kit.put(*minutes(6))
+    overdue = {"asset": "cdu-a1", "start_ms": START_MS - HOUR, "until_ms": START_MS - 60_000}
+    ack = {"alert": "SafetyLeak", "labels": {"device": "cdu-a1"}, "until_ms": START_MS + HOUR}
+    async with Running(house.accountant(url).run()):
+        await until(lambda: house.count("latest") >= 5)
+        assert await said(house, STARTED, overdue) == "done"
+        assert await said(house, ACK, ack) == "done"
+        frame: dict[str, Any] = {}
+        async with asyncio.timeout(30):
+            while not frame.get("acks"):
+                frame = (await house.get("/api/frame")).json()
+                await asyncio.sleep(0.05)
+        (shown_ack,) = frame["acks"]
+        assert shown_ack["alert"] == "SafetyLeak{device=cdu-a1}"
+        assert (shown_ack["author"], shown_ack["note"]) == ("N. Idrissi", "filter")
+        assert 0 < shown_ack["until"] - shown_ack["since"] <= 30 * 60_000, "half an hour at most"
+        text = (await house.get("/metrics")).text
+        assert 'rackwatt_maintenance_overdue_number{site="demo"} 1.0' in text

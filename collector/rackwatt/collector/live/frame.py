@@ -15,6 +15,7 @@ from rackwatt.collector.live.demand import Demand
 from rackwatt.collector.live.devices import Devices
 from rackwatt.collector.live.figures import Figures
 from rackwatt.collector.site import Site
+from rackwatt.collector.watchkeeping.log import Ack
 
 STALE_MS: Final = 15_000
 """Without any newer meter reading for so long, the page says that its figures are stale."""
@@ -43,6 +44,27 @@ class LedgerView:
     """Readings that wait for a release: their agent's clock was wrong."""
     outages: Sequence[Outage] = ()
     """What is out for maintenance or is planned to be."""
+    acks: Sequence[Ack] = ()
+    """Alerts that somebody is at, the newest last; some may have expired."""
+
+    def acknowledged(self, now_ms: int) -> list[dict[str, Any]]:
+        """What somebody is at now; what ends first comes first."""
+        return [
+            {
+                "id": f"{ack.time_ms} {ack.subject}",
+                "alert": ack.subject,
+                "author": ack.author,
+                "note": ack.note,
+                "since": ack.time_ms,
+                "until": ack.until_ms,
+            }
+            for ack in sorted(self.acks, key=lambda one: one.until_ms)
+            if ack.time_ms <= now_ms < ack.until_ms
+        ]
+
+    def overdue(self, now_ms: int) -> int:
+        """How much is out for maintenance past its planned end."""
+        return sum(one["overdue"] for one in self.maintenance(now_ms).values())
 
     def maintenance(self, now_ms: int) -> dict[str, dict[str, Any]]:
         """What is out at an instant, by asset; what is to be back first comes first."""
@@ -137,6 +159,7 @@ def make_frame(
             "delay_seconds": _delay(figures, now_ms),
         },
         "maintenance": list(ledger.maintenance(now_ms).values()),
+        "acks": ledger.acknowledged(now_ms),
         "events": devices.events(),
     }
 

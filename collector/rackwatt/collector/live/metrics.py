@@ -121,14 +121,21 @@ CLOSED: Final = MetricSpec(
     "End of the last closed interval, seconds since 1970 UTC.",
 )
 
+OVERDUE: Final = MetricSpec(
+    "rackwatt_maintenance_overdue_number",
+    "gauge",
+    "Assets that are out for maintenance past the end that was planned.",
+    ("site",),
+)
+
 CATALOGUE: Final[Sequence[MetricSpec]] = (
     PUE, LOAD, SOURCE, SOURCE_SHARE, RENEWABLE, GRID, CARBON_FREE, CARBON, CONTRACTED, INTENSITY,
     RESIDUAL, AFTER_LOSSES, COMPLETENESS, BATTERY_STOCK, FIGURES_TIME, PROJECTED, SUBSCRIBED,
-    WINDOW, RESTATEMENTS, CLOSED,
+    WINDOW, RESTATEMENTS, CLOSED, OVERDUE,
 )  # fmt: skip
 
 
-def families(site: str, figures: Figures, ledger: LedgerView) -> list[Metric]:
+def families(site: str, figures: Figures, ledger: LedgerView, now_ms: int) -> list[Metric]:
     """The figures as metric families."""
     at, closed = figures.instant_ms, ledger.closed_through_ms
     own = (site,)
@@ -153,6 +160,7 @@ def families(site: str, figures: Figures, ledger: LedgerView) -> list[Metric]:
         BATTERY_STOCK.family([(own, figures.battery.watt_hours)] if figures.battery_known else []),
         FIGURES_TIME.family(_known([(own, None if at is None else at / 1000)])),
         *_demand(own, figures.demand),
+        OVERDUE.family([(own, float(ledger.overdue(now_ms)))]),
         RESTATEMENTS.of(ledger.restatements),
         CLOSED.family(_known([((), None if closed is None else closed / 1000)])),
     ]

@@ -259,7 +259,7 @@ class Accountant:
         """The metrics of this process."""
         if self._figures is None:
             return []
-        own = families(self._site.id, self._figures, self._ledger_view)
+        own = families(self._site.id, self._figures, self._ledger_view, self._clock.now_ms())
         own += standing_families(self._site.id, self._standings.now)
         own += [*self._chains.families(), *self._meters.families(), *self._signals.families()]
         return [*own, *book_families(self._held, self._copier)]

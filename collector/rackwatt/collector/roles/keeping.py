@@ -27,6 +27,7 @@ from rackwatt.collector.ledger.months import Gap
 from rackwatt.collector.live.frame import LedgerView
 from rackwatt.collector.roles.sorting import Batch
 from rackwatt.collector.site import Site
+from rackwatt.collector.watchkeeping.log import ACK, ACK_MINUTES, acks_since
 from rackwatt.wire.backoff import Backoff
 from rackwatt.wire.clock import Clock
 from rackwatt.wire.database import may_pass
@@ -169,6 +170,7 @@ class Keeper:
             ledger.closed_through_ms(),
             ledger.restatements(),
             outages=[outage for outage in ledger.outages() if outage.end_ms is None],
+            acks=acks_since(ledger.acts(ACK), self._clock.now_ms() - ACK_MINUTES * 60_000),
         )
         return Settled(ledger.battery_state(), view, ledger.held())
 

@@ -43,6 +43,11 @@ class Ack:
     time_ms: int
     until_ms: int
 
+    @property
+    def subject(self) -> str:
+        """Name and labels, as Prometheus writes a series."""
+        return subject_of(self.alert, self.labels)
+
     def fits(self, labels: Mapping[str, str]) -> bool:
         """Whether it is about an alert with these labels."""
         wanted = {**self.labels, "alertname": self.alert}
@@ -142,8 +147,18 @@ def _line(act: Act) -> Line:
     subjects = {ACK: "alert", HANDED_OVER: "to"}
     untils = {STARTED: "until_ms", EXTENDED: "until_ms", ENDED: "end_ms", ACK: "until_ms"}
     subject = str(act.data.get(subjects.get(act.name, "asset"), ""))
-    if act.name == ACK and act.data["labels"]:
-        inner = ", ".join(f"{name}={value}" for name, value in sorted(act.data["labels"].items()))
-        subject += f"{{{inner}}}"
+    if act.name == ACK:
+        subject = subject_of(subject, act.data["labels"])
     until = act.data.get(untils.get(act.name, ""))
     return Line(act.seq, act.time_ms, act.name, act.author, act.reason, subject, until)
+
+
+def subject_of(alert: str, labels: Mapping[str, str]) -> str:
+    """An alert and the labels that choose among those of its name."""
+    inner = ", ".join(f"{name}={value}" for name, value in sorted(labels.items()))
+    return f"{alert}{{{inner}}}" if inner else alert
+
+
+def acks_since(acts: Iterable[Act], since_ms: int) -> list[Ack]:
+    """Acknowledgements that were given since then."""
+    return [_ack(act) for act in acts if act.name == ACK and act.time_ms >= since_ms]

@@ -22,7 +22,7 @@ from rackwatt.dashboards.units import COUNT, PERCENT, unit_of
 
 WINDOW: Final = "30m"
 """Newest rows: a large site says what feeds racks every 10 minutes."""
-_DAY: Final = "24h"
+_HALF_DAY: Final = "12h"
 _WATTS: Final = unit_of("power_watts")
 _PHASES: Final = {f"l{n}": color for n, color in zip((1, 2, 3), SERIES, strict=False)}
 _SIDES: Final = ['"side" =~ /^(A|B)$/']
@@ -72,7 +72,7 @@ def _feeds(sheet: Sheet) -> None:
         curves = state(FEED, field, fold="max", group=["side"], where=_SIDES, alias="$tag_side",
                        levels=QUARTERS)  # fmt: skip
         sheet.add(key, lines(PERCENT, least=0, limit="feed_load_ratio"), curves,
-                  width=8, height=8, span=_DAY)  # fmt: skip
+                  width=8, height=8, span=_HALF_DAY)  # fmt: skip
     currents = [
         target
         for name in _PHASES
@@ -80,7 +80,7 @@ def _feeds(sheet: Sheet) -> None:
                             levels=QUARTERS)
     ]  # fmt: skip
     sheet.add("currents", lines("amp", least=0), currents,
-              width=8, height=8, span=_DAY, colors=_PHASES)  # fmt: skip
+              width=8, height=8, span=_HALF_DAY, colors=_PHASES)  # fmt: skip
 
 
 def _redundancy(sheet: Sheet) -> None:

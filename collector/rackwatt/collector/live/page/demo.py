@@ -261,8 +261,20 @@ def demo_frame(time_ms: int) -> dict[str, Any]:
         "nodes": {"total": 32, "online": 32},
         "quality": _quality(time_ms),
         "maintenance": [_outage(time_ms)],
+        "acks": [_ack(time_ms)],
         "commitments": demo_promises(),
         "events": _events(time_ms),
+    }
+
+
+def _ack(time_ms: int) -> dict[str, Any]:
+    return {
+        "id": f"{time_ms - 240_000} SafetyLeak{{device=cdu-a1}}",
+        "alert": "SafetyLeak{device=cdu-a1}",
+        "author": "N. Idrissi",
+        "note": "On my way with the kit",
+        "since": time_ms - 240_000,
+        "until": time_ms + 960_000,
     }
 
 
