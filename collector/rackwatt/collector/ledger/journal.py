@@ -4,7 +4,7 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from rackwatt.collector.accounting.battery import BatteryState
@@ -33,8 +33,10 @@ AFTER_LOSSES: Final = "residual_after_losses"
 _UTILITIES: Final = (WATER_LITERS, HEAT_REUSED)
 
 
-@dataclass(frozen=True, slots=True)
-class Booking:
+_NONE: Final[Mapping[str, Any]] = {}
+
+
+class Booking(NamedTuple):
     """What one interval is booked from, besides the battery.
 
     Attributes:
@@ -58,11 +60,11 @@ class Booking:
     flags: tuple[str, ...]
     measured_stock: float | None
     pue_category: int | None
-    claims: Mapping[str, float | None] = field(default_factory=dict)
+    claims: Mapping[str, float | None] = _NONE
     nodes: Mapping[str, Flows] | None = None
     ties: tuple[TieFlow, ...] = ()
     residual_uncertainty: float | None = None
-    utilities: Mapping[str, Any] = field(default_factory=dict)
+    utilities: Mapping[str, Any] = _NONE
     losses: ModelledLosses | None = None
 
 
