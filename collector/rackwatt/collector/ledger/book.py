@@ -32,6 +32,7 @@ from rackwatt.collector.ledger.schema import prepare
 from rackwatt.collector.ledger.sites import SiteBooks, cadence_ms
 from rackwatt.collector.ledger.upkeep import Outage, Upkeep
 from rackwatt.wire.clock import SYSTEM_CLOCK, Clock
+from rackwatt.wire.cycles import no_search
 from rackwatt.wire.database import connect
 from rackwatt.wire.inventory import InventoryItem
 
@@ -193,7 +194,7 @@ class Ledger(Books):
         left = hours
         while left != 0 and (start := self._closer.pending(due)) is not None:
             left = None if left is None else left - 1
-            with self._transaction():
+            with no_search(), self._transaction():
                 done = self._closer.book_hour(start, due)
             closed, restated = closed + done.new, restated + done.restated
         if left != 0:

@@ -31,7 +31,8 @@ _PACKED: Final = msgspec.msgpack.Encoder()
 _PARSER: Final = msgspec.json.Decoder()
 _SMALL: Final = "0.0000"
 """In the text of each number from 1e-5 up to 1e-4; Python writes it with an exponent."""
-_EXPONENT: Final = re.compile(r"e-?\d+(?=[,\]}])")
+_EXPONENT: Final = re.compile(r"e(?:-\d|\d+)(?=[,\]}])")
+"""Python writes ``e-07`` and ``e+16`` where the quick encoder writes ``e-7`` and ``e16``."""
 _NOT_FINITE: Final = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]", re.DOTALL)
 """Infinities and NaN in MessagePack; in JSON the quick encoder would write null."""
 
