@@ -122,10 +122,10 @@ def discharge(
     energy[UNKNOWN] = energy.get(UNKNOWN, 0.0) + beyond
     kept: dict[Series, float | None] = {}
     carbon: dict[Series, float | None] = {}
-    for series in SERIES:
-        held_mass = state.carbon[series]
+    for series, held_mass in state.carbon.items():
         kept[series] = _less(held_mass, part)
-        carbon[series] = plus(times(held_mass, part), mass(beyond, grid[series]))
+        moved = times(held_mass, part)
+        carbon[series] = plus(moved, mass(beyond, grid[series])) if beyond else moved
     free = times(state.grid_free, part)
     after = BatteryState(rest, kept, state.stale, _less(state.grid_free, part))
     return Movement(after, energy, losses, carbon, times(free, efficiency), beyond)

@@ -11,7 +11,7 @@ from itertools import pairwise
 from math import fsum
 from typing import Final, NamedTuple
 
-from rackwatt.collector.accounting.power import MINIMUM_COVERAGE, PowerCurve, Reading
+from rackwatt.collector.accounting.power import MINIMUM_COVERAGE, Point, PowerCurve
 from rackwatt.collector.accounting.registers import (
     FINE_RATIO,
     RegisterEvent,
@@ -55,11 +55,11 @@ class MeterData:
         parent_cadence_ms: How often that one reports; ``None``: as often as this one.
     """
 
-    registers: Sequence[Reading] = ()
-    powers: Sequence[Reading] = ()
+    registers: Sequence[Point] = ()
+    powers: Sequence[Point] = ()
     spec: RegisterSpec = field(default_factory=RegisterSpec)
     swaps: Sequence[int] = ()
-    parent: Sequence[Reading] = ()
+    parent: Sequence[Point] = ()
     parent_cadence_ms: int | None = None
 
 

@@ -19,6 +19,10 @@ class Reading(NamedTuple):
     value: float
 
 
+Point = tuple[int, float]
+"""A :class:`Reading`, or its time and value as a database gives them."""
+
+
 class PowerCurve:
     """Mean powers over the windows in which they were measured.
 
@@ -37,7 +41,7 @@ class PowerCurve:
 
     __slots__ = ("_cadence_ms", "_known_starts", "ends", "watts")
 
-    def __init__(self, readings: Sequence[Reading], cadence_ms: int) -> None:
+    def __init__(self, readings: Sequence[Point], cadence_ms: int) -> None:
         self.ends = [time_ms for time_ms, _ in readings]
         self.watts = [value for _, value in readings]
         self._cadence_ms = cadence_ms

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
-from rackwatt.collector.accounting.power import MINIMUM_COVERAGE, PowerCurve, Reading
+from rackwatt.collector.accounting.power import MINIMUM_COVERAGE, Point, PowerCurve
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
 
 DEFAULT_CADENCE_MS: Final = 10_000
@@ -64,7 +64,7 @@ class Step(NamedTuple):
 
 
 def advance(
-    before: Reading, after: Reading, spec: RegisterSpec, peak_watts: float | None
+    before: Point, after: Point, spec: RegisterSpec, peak_watts: float | None
 ) -> tuple[float | None, Happening | None]:
     """Return the energy between two readings of a register, and what happened to it.
 
@@ -78,15 +78,16 @@ def advance(
         Energy in Wh (never negative), or ``None`` after a reset or a swap; and the event, if any.
     """
     slack = 2.0 * (spec.resolution_watt_hours or 0.0)
-    possible = (peak_watts or 0.0) * (after.time_ms - before.time_ms) / HOUR_MS
-    delta = after.value - before.value
+    (start_ms, first), (end_ms, last) = before, after
+    possible = (peak_watts or 0.0) * (end_ms - start_ms) / HOUR_MS
+    delta = last - first
     if delta >= 0.0:
         if possible > 0.0 and delta > _JUMP_MARGIN * possible + slack:
             return None, "swap"
         return delta, None
     modulus = spec.modulus_watt_hours
-    if modulus is not None and after.value >= 0.0 and before.value < modulus:
-        wrapped = modulus - before.value + after.value
+    if modulus is not None and last >= 0.0 and first < modulus:
+        wrapped = modulus - first + last
         limit = _ROLL_OVER_MARGIN * possible if possible > 0.0 else _ROLL_OVER_PART * modulus
         if wrapped <= limit + slack:
             return wrapped, "roll_over"
@@ -94,7 +95,7 @@ def advance(
 
 
 def steps(
-    readings: Sequence[Reading],
+    readings: Sequence[Point],
     spec: RegisterSpec,
     power: PowerCurve,
     swaps: Sequence[int] = (),

@@ -93,7 +93,16 @@ class Closer:
         waiting = [start for start in (self._dirty.earliest(), fresh) if start is not None]
         return min(waiting, default=None)
 
-    def book_hour(self, start: int, due: int) -> Booked:
+    def book_hours(self, due: int, at_most: int, done: Booked) -> None:
+        """Book what waits in the next hours; count it in ``done``."""
+        for _ in range(at_most):
+            start = self.pending(due)
+            if start is None:
+                return
+            hour = self._book_hour(start, due)
+            done.new, done.restated = done.new + hour.new, done.restated + hour.restated
+
+    def _book_hour(self, start: int, due: int) -> Booked:
         """Book what waits in one hour, from ``start`` on."""
         meta = self._meta
         closed, first = meta.get(CLOSED) or 0, meta.get(FIRST) or 0

@@ -165,7 +165,8 @@ def _bus(flows: Flows, result: BusAccount) -> dict[str, Any]:
 
 def booked_part(booking: Booking) -> dict[str, Any]:
     """Return the part of a row that says what it was booked from, buses apart."""
-    found = {
+    found = _flow_part(booking.flows)
+    found |= {
         "measured_stock": booking.measured_stock,
         "completeness": booking.completeness,
         "metering": sorted(booking.flags),
@@ -176,46 +177,44 @@ def booked_part(booking: Booking) -> dict[str, Any]:
     }
     if booking.losses is not None:
         found[LOSSES], found[LOSSES_UNCERTAINTY] = booking.losses
-    return _flow_part(booking.flows) | found | dict(booking.utilities)
+    found |= booking.utilities
+    return found
 
 
 def row_of(booking: Booking, account: IntervalAccount) -> dict[str, Any]:
-    """Return the row of an interval, ready for :func:`canonical`."""
+    """Return the row of an interval, ready for :func:`canonical`; it shares what they hold."""
     battery = account.battery
-    after = {} if booking.losses is None else {AFTER_LOSSES: account.residual_after_losses}
-    return (
-        booked_part(booking)
-        | after
-        | {
-            "buses": {
-                bus: _bus(own, account.buses[bus]) for bus, own in (booking.nodes or {}).items()
-            },
-            "load": account.load,
-            "it": account.it,
-            "boundary": account.boundary,
-            "residual": account.residual,
-            "residual_ratio": account.residual_ratio,
-            "unmetered": account.unmetered,
-            "unknown": account.unknown,
-            "beyond": account.beyond,
-            "shares": None if account.shares is None else dict(account.shares),
-            "origins": None if account.origins is None else dict(account.origins),
-            "intensity": dict(account.intensity),
-            "carbon": dict(account.carbon),
-            "carbon_free": account.carbon_free,
-            "grid_factors": dict(account.grid_factors),
-            "scope_2": account.scope_2,
-            "stock_change": account.stock_change,
-            "losses": dict(account.losses),
-            "flags": list(account.flags),
-            "battery": {
-                "stock": dict(battery.stock),
-                "carbon": dict(battery.carbon),
-                "stale": battery.stale,
-                "grid_free": battery.grid_free,
-            },
-        }
-    )
+    row = booked_part(booking)
+    if booking.losses is not None:
+        row[AFTER_LOSSES] = account.residual_after_losses
+    row |= {
+        "buses": {bus: _bus(own, account.buses[bus]) for bus, own in (booking.nodes or {}).items()},
+        "load": account.load,
+        "it": account.it,
+        "boundary": account.boundary,
+        "residual": account.residual,
+        "residual_ratio": account.residual_ratio,
+        "unmetered": account.unmetered,
+        "unknown": account.unknown,
+        "beyond": account.beyond,
+        "shares": account.shares,
+        "origins": account.origins,
+        "intensity": account.intensity,
+        "carbon": account.carbon,
+        "carbon_free": account.carbon_free,
+        "grid_factors": account.grid_factors,
+        "scope_2": account.scope_2,
+        "stock_change": account.stock_change,
+        "losses": account.losses,
+        "flags": account.flags,
+        "battery": {
+            "stock": battery.stock,
+            "carbon": battery.carbon,
+            "stale": battery.stale,
+            "grid_free": battery.grid_free,
+        },
+    }
+    return row
 
 
 class New(NamedTuple):

@@ -24,7 +24,7 @@ from rackwatt.collector.accounting.channels import (
 from rackwatt.collector.accounting.flows import of_site
 from rackwatt.collector.accounting.metering import Energy, MeterData, energies
 from rackwatt.collector.accounting.modelled import ModelledLosses, modelled
-from rackwatt.collector.accounting.power import Reading
+from rackwatt.collector.accounting.power import Point
 from rackwatt.collector.accounting.registers import RegisterEvent
 from rackwatt.collector.accounting.residual import Measured, Sensitivities
 from rackwatt.collector.accounting.uncertainty import MeterClass
@@ -282,21 +282,21 @@ class Metered:
         inputs, channel = self._inputs, tap.channel
         cadence = cadence_ms(self._site, tap.device, boundaries[0])
         low, high = boundaries[0], boundaries[-1]
-        registers = inputs.readings(tap.device, channel.energy, low, high)
+        registers = inputs.points(tap.device, channel.energy, low, high)
         if registers:
             # The shape of a gap and the power before a step may lie outside the span.
-            low = min(low, registers[0].time_ms - 2 * cadence)
-            high = max(high, registers[-1].time_ms)
-        powers: Sequence[Reading] = inputs.readings(tap.device, channel.power, low, high)
+            low = min(low, registers[0][0] - 2 * cadence)
+            high = max(high, registers[-1][0])
+        powers = inputs.points(tap.device, channel.power, low, high)
         if channel in UTILITIES:
             # Heat that comes back in is not reused.
             scale = channel.per_hour
-            powers = [Reading(r.time_ms, max(r.value, 0.0) * scale) for r in powers]
+            powers = [(time_ms, max(value, 0.0) * scale) for time_ms, value in powers]
         spec = inputs.spec(tap.device, channel.energy, cadence, boundaries[0])
         data = MeterData(registers, powers, spec, inputs.swaps(tap.device))
         above = self._above(tap, boundaries[0])
         if above is not None and _has_gap(registers, 2 * cadence):
-            parent = inputs.readings(above, FORWARD.power, low, high)
+            parent = inputs.points(above, FORWARD.power, low, high)
             pace = cadence_ms(self._site, above, boundaries[0])
             data = replace(data, parent=parent, parent_cadence_ms=pace)
         found, events = energies(boundaries, data)
@@ -329,9 +329,9 @@ class Metered:
 
     def _on_battery(self, supplies: Sequence[str], start: int, end: int) -> bool:
         return any(
-            start < reading.time_ms <= end and reading.value > 0.0
+            start < time_ms <= end and value > 0.0
             for device in supplies
-            for reading in self._inputs.readings(device, ON_BATTERY, start, end)
+            for time_ms, value in self._inputs.points(device, ON_BATTERY, start, end)
         )
 
     def _measured_stock(self, battery: str | None, end: int) -> float | None:
@@ -342,10 +342,10 @@ class Metered:
         if not self._inputs.knows(battery, STATE_OF_CHARGE):
             return None
         low = end - 2 * cadence_ms(self._site, battery, end)
-        readings = self._inputs.readings(battery, STATE_OF_CHARGE, low, end)
-        fresh = [reading.value for reading in readings if low < reading.time_ms <= end]
+        points = self._inputs.points(battery, STATE_OF_CHARGE, low, end)
+        fresh = [value for time_ms, value in points if low < time_ms <= end]
         return fresh[-1] * capacity if fresh else None
 
 
-def _has_gap(readings: Sequence[Reading], near_ms: int) -> bool:
+def _has_gap(readings: Sequence[Point], near_ms: int) -> bool:
     return any(later[0] - sooner[0] > near_ms for sooner, later in pairwise(readings))
