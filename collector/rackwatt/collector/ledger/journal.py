@@ -18,6 +18,7 @@ from rackwatt.collector.ledger.chain import (
     INTERVAL,
     Act,
     Entry,
+    battery_part,
     canonical,
     entry_hash,
     parsed,
@@ -115,7 +116,15 @@ class LedgerRow:
 
 def battery_of(data: Mapping[str, Any]) -> BatteryState:
     """Return the battery's state at the end of a row."""
-    battery = data["battery"]
+    return _state(data["battery"])
+
+
+def battery_in(row: str) -> BatteryState:
+    """Return the battery's state at the end of a row, of its text."""
+    return _state(battery_part(row))
+
+
+def _state(battery: Mapping[str, Any]) -> BatteryState:
     free = battery.get("grid_free")
     return BatteryState(battery["stock"], battery["carbon"], battery["stale"], free)
 
