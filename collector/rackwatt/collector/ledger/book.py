@@ -136,7 +136,7 @@ class Ledger(Books):
     def attribute(self, attributor: Attributor) -> None:
         """Attribute the quarter hours that close from now on, or change."""
         self._quarters = Quarters(self._journal, self._dirty, attributor)
-        self._closer.quarters = self._intake.quarters = True
+        self._closer.quarters = self._intake.quarters = self._metered.attributed = True
 
     def close(self) -> None:
         """Close the file and let go of it."""

@@ -85,6 +85,9 @@ class Metered:
         inputs: What they said.
         battery: How it is booked.
         upkeep: What was out for maintenance meanwhile; ``None``: nothing that matters here.
+
+    Attributes:
+        attributed: Whether somebody attributes what is booked: then its meters are remembered.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class Metered:
         self._kept: dict[tuple[int, int], Span] = {}
         self._kept_version = 0
         self._waiting: _Waiting | None = None
+        self.attributed = False
 
     def bookings(
         self, boundaries: Sequence[int]
@@ -111,7 +115,8 @@ class Metered:
             boundaries: Whole hours for closed ones; see ``metering.energies``.
         """
         span = Span(boundaries, supplies=self._inputs.devices(ON_BATTERY))
-        self._keep(span)
+        if self.attributed:
+            self._keep(span)
         spans = enumerate(pairwise(boundaries))
         return [self._booking(span, at, start, end) for at, (start, end) in spans], span.events
 
