@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One interval, booked: golden hours, unknown inputs, conservation."""
 
-from dataclasses import replace
 from math import fsum
 from typing import Any
 
@@ -170,7 +169,7 @@ def test_re_anchoring_books_the_drift_as_a_loss() -> None:
     assert row.stock_change == pytest.approx(-5.0)
     assert row.boundary == pytest.approx(55.0)
     assert row.losses["unknown"] == pytest.approx(5.0)
-    blind = book({"grid": 50.0}, {"it": 50.0}, replace(held, stale=True), measured_stock=95.0)
+    blind = book({"grid": 50.0}, {"it": 50.0}, held._replace(stale=True), measured_stock=95.0)
     assert (blind.stock_change, blind.boundary) == (0.0, 50.0)
     lost = book({"grid": 50.0}, {"it": 50.0}, held, measured_stock=95.0, charge=None)
     assert (lost.stock_change, lost.battery.stale) == (None, False)

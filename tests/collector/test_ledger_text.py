@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The quick text of a row is the canonical one, to the last character."""
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rackwatt.collector.ledger.chain import canonical, canonical_row, parsed
+from rackwatt.collector.ledger.chain import (
+    ACT,
+    GENESIS,
+    INTERVAL,
+    battery_part,
+    canonical,
+    canonical_row,
+    entry_hash,
+    parsed,
+)
 
 NUMBERS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
@@ -47,3 +57,27 @@ def test_a_number_that_is_not_finite_is_refused(number: float) -> None:
     for row in ({"load": number}, {"battery": {"stock": [1.0, number]}}):
         with pytest.raises(ValueError, match="not JSON compliant"):
             canonical_row(row)
+
+
+@given(st.integers(), st.integers(), TEXTS, TEXTS, TEXTS)
+def test_an_entry_is_hashed_as_canonical_json(
+    start: int, revision: int, cause: str, author: str, row: str
+) -> None:
+    items = [start, revision, cause, author, row, GENESIS]
+    for kind, text in (INTERVAL, canonical(items)), (ACT, canonical([ACT, *items])):
+        digest = sha256(text.encode()).hexdigest()
+        assert entry_hash(kind, start, revision, cause, author, row, GENESIS) == digest
+
+
+@pytest.mark.parametrize("start", ["5", 5.0, None, True])
+def test_a_forged_place_in_time_is_not_hashed_as_the_number_it_looks_like(start: Any) -> None:
+    forged = entry_hash(INTERVAL, start, 1, "closed", "rackwatt", "{}", GENESIS)
+    assert forged != entry_hash(INTERVAL, 5, 1, "closed", "rackwatt", "{}", GENESIS)
+
+
+@given(ROWS, ROWS)
+def test_the_battery_is_read_alone_as_with_its_row(
+    row: dict[str, Any], battery: dict[str, Any]
+) -> None:
+    text = canonical({**row, "battery": battery})
+    assert battery_part(text) == parsed(text)["battery"]

@@ -6,7 +6,7 @@ nothing is counted twice.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import fsum
 from typing import Final, NamedTuple
 
@@ -35,16 +35,10 @@ class BatteryParameters:
                 raise ValueError(msg)
 
 
-def _empty_stock() -> dict[str, float]:
-    return dict.fromkeys(ORIGINS, 0.0)
+NO_ENERGY: Final[Mapping[str, float]] = dict.fromkeys(ORIGINS, 0.0)
 
 
-def _no_carbon() -> dict[Series, float | None]:
-    return dict.fromkeys(SERIES, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class BatteryState:
+class BatteryState(NamedTuple):
     """What the battery holds.
 
     Attributes:
@@ -55,8 +49,8 @@ class BatteryState:
             ``None`` while some of unknown make is in it.
     """
 
-    stock: Mapping[str, float] = field(default_factory=_empty_stock)
-    carbon: Masses = field(default_factory=_no_carbon)
+    stock: Mapping[str, float] = NO_ENERGY
+    carbon: Masses = ZERO_MASSES
     stale: bool = False
     grid_free: float | None = 0.0
 
@@ -86,9 +80,6 @@ class Movement(NamedTuple):
     beyond: float = 0.0
 
 
-NO_ENERGY: Final[Mapping[str, float]] = dict.fromkeys(ORIGINS, 0.0)
-
-
 def initial(watt_hours: float, intensity: Masses) -> BatteryState:
     """Return the state of a battery that is first seen with a stock: of unknown origin.
 
@@ -99,7 +90,7 @@ def initial(watt_hours: float, intensity: Masses) -> BatteryState:
     carbon: dict[Series, float | None] = {
         series: mass(watt_hours, intensity[series]) for series in SERIES
     }
-    return BatteryState(_empty_stock() | {UNKNOWN: watt_hours}, carbon)
+    return BatteryState({**NO_ENERGY, UNKNOWN: watt_hours}, carbon)
 
 
 def discharge(
@@ -131,10 +122,10 @@ def discharge(
     energy[UNKNOWN] = energy.get(UNKNOWN, 0.0) + beyond
     kept: dict[Series, float | None] = {}
     carbon: dict[Series, float | None] = {}
-    for series in SERIES:
-        held_mass = state.carbon[series]
+    for series, held_mass in state.carbon.items():
         kept[series] = _less(held_mass, part)
-        carbon[series] = plus(times(held_mass, part), mass(beyond, grid[series]))
+        moved = times(held_mass, part)
+        carbon[series] = plus(moved, mass(beyond, grid[series])) if beyond else moved
     free = times(state.grid_free, part)
     after = BatteryState(rest, kept, state.stale, _less(state.grid_free, part))
     return Movement(after, energy, losses, carbon, times(free, efficiency), beyond)

@@ -22,7 +22,6 @@ fields has no such term.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import fsum
 from typing import Any, Final, Protocol
 
 from rackwatt.collector.accounting.flows import Flows, TieFlow
@@ -206,6 +205,11 @@ def summed(
     return {bus: _flows(flows) for bus, flows in parts.items()}, tuple(ties)
 
 
+_Members = list[tuple[int, int]]
+"""Which terms add up to a flow, and their signs."""
+_Flow = list[tuple[str, _Members]]
+
+
 class Sums:
     """Sums the same terms up again and again; see :func:`summed`.
 
@@ -215,7 +219,7 @@ class Sums:
     """
 
     def __init__(self, terms: Sequence[Tap], buses: Collection[str]) -> None:
-        parts: dict[str, dict[str, list[tuple[int, int]]]] = {bus: {} for bus in buses}
+        parts: dict[str, dict[str, _Members]] = {bus: {} for bus in buses}
         self._ties: list[tuple[int, Tap]] = []
         for at, tap in enumerate(terms):
             if tap.flow == TIE:
@@ -223,19 +227,34 @@ class Sums:
             else:
                 flows = parts.setdefault(tap.bus, {})
                 flows.setdefault(tap.flow, []).append((at, tap.sign))
-        self._parts = [(bus, list(flows.items())) for bus, flows in parts.items()]
+        self._parts: list[tuple[str, _Flow, _Flow, _Members, _Members]] = []
+        for bus, flows in parts.items():
+            charge, discharge = flows.pop("charge", []), flows.pop("discharge", [])
+            sources = [(name, own) for name, own in flows.items() if name in _SOURCES]
+            sinks = [(name, own) for name, own in flows.items() if name not in _SOURCES]
+            self._parts.append((bus, sources, sinks, charge, discharge))
 
     def of(self, values: Sequence[float | None]) -> tuple[dict[str, Flows], tuple[TieFlow, ...]]:
         """Sum energies or powers up, given in the order of the terms."""
         nodes: dict[str, Flows] = {}
-        for bus, flows in self._parts:
-            sums: dict[str, float | None] = {}
-            for flow, members in flows:
-                own = [values[at] for at, _ in members]
-                known = None not in own
-                sums[flow] = fsum([values[at] * sign for at, sign in members]) if known else None  # type: ignore[operator]
-            nodes[bus] = _sorted(sums)
+        for bus, sources, sinks, charge, discharge in self._parts:
+            nodes[bus] = Flows(
+                {name: _sum(own, values) for name, own in sources},
+                {name: _sum(own, values) for name, own in sinks},
+                _sum(charge, values),
+                _sum(discharge, values),
+            )
+        if not self._ties:
+            return nodes, ()
         return nodes, tuple(TieFlow(tap.bus, tap.toward, values[at]) for at, tap in self._ties)
+
+
+def _sum(members: _Members, values: Sequence[float | None]) -> float | None:
+    if len(members) == 1:
+        at, sign = members[0]
+        value = values[at]
+        return None if value is None else value * sign + 0.0  # like fsum, never -0.0
+    return total([None if (v := values[at]) is None else v * sign for at, sign in members])
 
 
 def _flows(parts: Mapping[str, Sequence[float | None]]) -> Flows:

@@ -158,11 +158,12 @@ class IntervalFactors:
     grid_carbon_free_ratio: float | None
     initial: Masses
     messages: tuple[str, ...] = ()
+    grid: Masses = field(init=False, repr=False, compare=False)
+    """The grid's factors by series, which also stand for energy of unknown origin."""
 
-    @property
-    def grid(self) -> dict[Series, float | None]:
-        """The grid's factors by series, which also stand for energy of unknown origin."""
-        return {series: self.intensity[series]["grid"] for series in SERIES}
+    def __post_init__(self) -> None:
+        grid = {series: self.intensity[series]["grid"] for series in SERIES}
+        object.__setattr__(self, "grid", grid)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 """Metered energies of one interval: on a bus, and over the ties between buses."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from rackwatt.collector.accounting.vocabulary import total
 
@@ -10,8 +10,10 @@ ONE_BUS = ""
 """The name of the bus of a site that has one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flows:
+_NONE: Final[Mapping[str, float | None]] = {}
+
+
+class Flows(NamedTuple):
     """Metered energies of one interval, Wh. ``None`` = unknown; a missing key = no such flow.
 
     Attributes:
@@ -22,8 +24,8 @@ class Flows:
         discharge: Out of it, at its terminals.
     """
 
-    sources: Mapping[str, float | None] = field(default_factory=dict)
-    sinks: Mapping[str, float | None] = field(default_factory=dict)
+    sources: Mapping[str, float | None] = _NONE
+    sinks: Mapping[str, float | None] = _NONE
     charge: float | None = 0.0
     discharge: float | None = 0.0
 
@@ -34,8 +36,7 @@ class Flows:
         return (len(values) - values.count(None)) / len(values)
 
 
-@dataclass(frozen=True, slots=True)
-class TieFlow:
+class TieFlow(NamedTuple):
     """What one direction of a line between two buses carried: what leaves one arrives at the other.
 
     Attributes:

@@ -2,7 +2,6 @@
 """The buses of one interval: what enters each, their mixes, what the battery gives and takes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from math import fsum
 from typing import Final, NamedTuple
 
@@ -81,7 +80,7 @@ def discharged(
     known = fsum([value for value in given if value is not None])
     out = discharge(state, known, parameters, factors.grid)
     if None in given:
-        out = out._replace(state=replace(out.state, stale=True))
+        out = out._replace(state=out.state._replace(stale=True))
     if out.beyond > BEYOND_RATIO * known:
         flags.add("discharge_beyond_stock")
         capacity = parameters.capacity_watt_hours
@@ -160,7 +159,7 @@ def charged(
     parts: list[tuple[float, Mix]] = []
     for bus in buses:
         if bus.flows.charge is None:
-            state = state if state.stale else replace(state, stale=True)
+            state = state if state.stale else state._replace(stale=True)
         elif bus.flows.charge > 0.0 and bus.mix.shares is None:
             flags.add("charge_of_unknown_origin")
             parts.append((bus.flows.charge, Mix(_UNKNOWN_ORIGIN, factors.grid, 0.0)))

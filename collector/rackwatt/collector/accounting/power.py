@@ -19,6 +19,10 @@ class Reading(NamedTuple):
     value: float
 
 
+Point = tuple[int, float]
+"""A :class:`Reading`, or its time and value as a database gives them."""
+
+
 class PowerCurve:
     """Mean powers over the windows in which they were measured.
 
@@ -29,33 +33,46 @@ class PowerCurve:
     Args:
         readings: Powers in W, sorted by time, at most one for each instant.
         cadence_ms: How often the meter reports.
+
+    Attributes:
+        ends: Their times, ms.
+        watts: Their values.
     """
 
-    __slots__ = ("_ends", "_starts", "_watts")
+    __slots__ = ("_cadence_ms", "_known_starts", "ends", "watts")
 
-    def __init__(self, readings: Sequence[Reading], cadence_ms: int) -> None:
-        self._ends = [time_ms for time_ms, _ in readings]
-        self._watts = [value for _, value in readings]
-        self._starts: list[int] = []
-        near = 2 * cadence_ms
-        before = self._ends[0] - cadence_ms if readings else 0
-        for end in self._ends:
-            self._starts.append(before if end - before <= near else end - cadence_ms)
-            before = end
+    def __init__(self, readings: Sequence[Point], cadence_ms: int) -> None:
+        self.ends = [time_ms for time_ms, _ in readings]
+        self.watts = [value for _, value in readings]
+        self._cadence_ms = cadence_ms
+        self._known_starts: list[int] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._ends)
+        return bool(self.ends)
+
+    @property
+    def _starts(self) -> list[int]:
+        """Where windows begin: asked for only where a register does not tell the energy."""
+        if self._known_starts is None:
+            self._known_starts = starts = []
+            near = 2 * self._cadence_ms
+            before = self.ends[0] - self._cadence_ms if self.ends else 0
+            for end in self.ends:
+                starts.append(before if end - before <= near else end - self._cadence_ms)
+                before = end
+        return self._known_starts
 
     def integral(self, start_ms: int, end_ms: int) -> tuple[float, int]:
         """Return the energy in Wh of the covered part of a span, and that part in ms."""
         pieces: list[float] = []
         covered = 0
-        for index in range(bisect_right(self._ends, start_ms), len(self._ends)):
-            left = max(self._starts[index], start_ms)
-            right = min(self._ends[index], end_ms)
-            if self._starts[index] >= end_ms:
+        starts, ends, watts = self._starts, self.ends, self.watts
+        for index in range(bisect_right(ends, start_ms), len(ends)):
+            left = max(starts[index], start_ms)
+            right = min(ends[index], end_ms)
+            if starts[index] >= end_ms:
                 break
-            pieces.append(self._watts[index] * (right - left) / HOUR_MS)
+            pieces.append(watts[index] * (right - left) / HOUR_MS)
             covered += right - left
         return fsum(pieces), covered
 
@@ -70,12 +87,7 @@ class PowerCurve:
             return None
         return energy if covered == span else energy * span / covered
 
-    def one_in(self, start_ms: int, end_ms: int) -> float | None:
-        """Return the last power read in a closed span, in W, ``None`` if none was."""
-        last = bisect_right(self._ends, end_ms)
-        return self._watts[last - 1] if last and self._ends[last - 1] >= start_ms else None
-
     def peak(self, start_ms: int, end_ms: int) -> float | None:
         """Return the greatest power read in a closed span, in W, ``None`` if none was."""
-        first, last = bisect_left(self._ends, start_ms), bisect_right(self._ends, end_ms)
-        return max(self._watts[first:last], default=None)
+        first, last = bisect_left(self.ends, start_ms), bisect_right(self.ends, end_ms)
+        return max(self.watts[first:last], default=None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
-from rackwatt.collector.accounting.power import MINIMUM_COVERAGE, PowerCurve, Reading
+from rackwatt.collector.accounting.power import MINIMUM_COVERAGE, Point, PowerCurve
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
 
 DEFAULT_CADENCE_MS: Final = 10_000
@@ -64,7 +64,7 @@ class Step(NamedTuple):
 
 
 def advance(
-    before: Reading, after: Reading, spec: RegisterSpec, peak_watts: float | None
+    before: Point, after: Point, spec: RegisterSpec, peak_watts: float | None
 ) -> tuple[float | None, Happening | None]:
     """Return the energy between two readings of a register, and what happened to it.
 
@@ -78,15 +78,16 @@ def advance(
         Energy in Wh (never negative), or ``None`` after a reset or a swap; and the event, if any.
     """
     slack = 2.0 * (spec.resolution_watt_hours or 0.0)
-    possible = (peak_watts or 0.0) * (after.time_ms - before.time_ms) / HOUR_MS
-    delta = after.value - before.value
+    (start_ms, first), (end_ms, last) = before, after
+    possible = (peak_watts or 0.0) * (end_ms - start_ms) / HOUR_MS
+    delta = last - first
     if delta >= 0.0:
         if possible > 0.0 and delta > _JUMP_MARGIN * possible + slack:
             return None, "swap"
         return delta, None
     modulus = spec.modulus_watt_hours
-    if modulus is not None and after.value >= 0.0 and before.value < modulus:
-        wrapped = modulus - before.value + after.value
+    if modulus is not None and last >= 0.0 and first < modulus:
+        wrapped = modulus - first + last
         limit = _ROLL_OVER_MARGIN * possible if possible > 0.0 else _ROLL_OVER_PART * modulus
         if wrapped <= limit + slack:
             return wrapped, "roll_over"
@@ -94,7 +95,7 @@ def advance(
 
 
 def steps(
-    readings: Sequence[Reading],
+    readings: Sequence[Point],
     spec: RegisterSpec,
     power: PowerCurve,
     swaps: Sequence[int] = (),
@@ -109,30 +110,28 @@ def steps(
     """
     found: list[Step] = []
     events: list[RegisterEvent] = []
+    margin, slack = 2 * spec.cadence_ms, 2.0 * (spec.resolution_watt_hours or 0.0)
+    ends, watts = power.ends, power.watts
+    read, count = 0, len(ends)
     new = tuple.__new__  # a third of what the class' own way costs
     for before, after in pairwise(readings):
+        (start, low), (end, high) = before, after
+        while read < count and ends[read] <= end:
+            read += 1
         energy: float | None = None
         code: Happening | None = "swap"
-        if not swaps or not any(before.time_ms < swap <= after.time_ms for swap in swaps):
-            energy, code = _advance(before, after, spec, power)
-        found.append(new(Step, (before[0], after[0], energy)))
+        if not swaps or not any(start < swap <= end for swap in swaps):
+            delta = high - low
+            # Where the last power explains the step, no greater one need be looked for.
+            one = watts[read - 1] if read and ends[read - 1] >= start - margin else 0.0
+            if 0.0 <= delta <= _JUMP_MARGIN * (one * (end - start) / HOUR_MS) + slack:
+                found.append(new(Step, (start, end, delta)))
+                continue
+            energy, code = advance(before, after, spec, _peak(start, end, spec, power))
+        found.append(new(Step, (start, end, energy)))
         if code is not None:
-            events.append(RegisterEvent(after.time_ms, code, before.value, after.value))
+            events.append(RegisterEvent(end, code, low, high))
     return found, events
-
-
-def _advance(
-    before: Reading, after: Reading, spec: RegisterSpec, power: PowerCurve
-) -> tuple[float | None, Happening | None]:
-    """Advance; where one power around explains the step, no greater one need be looked for."""
-    start_ms, end_ms = before.time_ms, after.time_ms
-    delta, margin = after.value - before.value, 2 * spec.cadence_ms
-    if delta >= 0.0:
-        one = power.one_in(start_ms - margin, end_ms)
-        possible = (one or 0.0) * (end_ms - start_ms) / HOUR_MS
-        if delta <= _JUMP_MARGIN * possible + 2.0 * (spec.resolution_watt_hours or 0.0):
-            return delta, None
-    return advance(before, after, spec, _peak(start_ms, end_ms, spec, power))
 
 
 def _peak(start_ms: int, end_ms: int, spec: RegisterSpec, power: PowerCurve) -> float | None:

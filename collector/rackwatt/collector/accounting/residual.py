@@ -16,7 +16,7 @@ from typing import NamedTuple
 from rackwatt.collector.accounting.channels import OUTPUT, TIE, Tap
 from rackwatt.collector.accounting.metering import Energy
 from rackwatt.collector.accounting.registers import FINE_RATIO
-from rackwatt.collector.accounting.uncertainty import MeterClass, standard_uncertainty
+from rackwatt.collector.accounting.uncertainty import MeterClass, combined
 from rackwatt.collector.accounting.vocabulary import GENERATION
 
 _ADDING = frozenset({*GENERATION, "grid", "discharge"})
@@ -67,32 +67,60 @@ class Sensitivities:
     def __init__(
         self, terms: Iterable[tuple[Tap, float | None]], classes: Mapping[str, MeterClass]
     ) -> None:
-        self._terms: list[tuple[str, int, str, float | None]] = []
-        """Meter, sign, register and resolution; no meter: it counts for nothing."""
-        self._meters: dict[str, MeterClass] = {}
-        for tap, resolution in terms:
+        self._length = 0
+        self._meters: list[tuple[list[tuple[int, int]], float | None, str]] = []
+        """Of each physical meter that counts: its terms and their signs; relative uncertainty,
+        ``None``: it has no class; calibration group."""
+        self._registers: list[tuple[int, int, str, float]] = []
+        """Coarse ones: term, sign, name, resolution."""
+        members: dict[str, list[tuple[int, int]]] = {}
+        for at, (tap, resolution) in enumerate(terms):
+            self._length = at + 1
+            if tap.flow == TIE:
+                continue
             # Both directions of a meter share its error; a UPS's output is measured by itself.
             name = f"{tap.device} output" if tap.channel is OUTPUT else tap.device
             sign = tap.sign if tap.flow in _ADDING else -tap.sign
-            counts = tap.flow != TIE
-            register = f"{name} {tap.channel.energy}"
-            self._terms.append((name if counts else "", sign, register, resolution))
-            if counts and tap.device in classes:
-                self._meters[name] = classes[tap.device]
+            if resolution is not None:
+                self._registers.append((at, sign, f"{name} {tap.channel.energy}", resolution))
+            if name not in members:
+                members[name] = []
+                known = classes.get(tap.device)
+                relative, group = (None, "") if known is None else (known.relative, known.group)
+                self._meters.append((members[name], relative, group))
+            members[name].append((at, sign))
 
     def uncertainty(self, found: Sequence[Energy], part_of_hour: float) -> float | None:
         """Return the standard uncertainty of the residual, Wh; terms in the order of the taps."""
-        net: dict[str, float] = {}
-        steps: dict[str, float] = {}
-        for (name, sign, register, resolution), energy in zip(self._terms, found, strict=True):
-            if not name:
+        if len(found) != self._length:
+            msg = f"{len(found)} energies of {self._length} terms"
+            raise ValueError(msg)
+        alone: list[float] = []
+        groups: dict[str, list[float]] = {}
+        for members, relative, group in self._meters:
+            net = 0.0
+            for at, sign in members:
+                watt_hours = found[at][0]
+                if watt_hours is None:
+                    return None
+                net += sign * watt_hours
+            if net == 0.0:
                 continue
-            watt_hours = energy[0]
-            if watt_hours is None:
+            if relative is None:
                 return None
-            net[name] = net.get(name, 0.0) + sign * watt_hours
-            if resolution is not None and not energy.estimated:
-                coarse = resolution > FINE_RATIO * watt_hours
+            if group:
+                groups.setdefault(group, []).append(net * relative)
+            else:
+                alone.append(net * relative)
+        return combined(alone, groups, self._steps(found, part_of_hour) if self._registers else ())
+
+    def _steps(self, found: Sequence[Energy], part_of_hour: float) -> Iterable[float]:
+        """Return what a step of each coarse register adds; all energies are known."""
+        steps: dict[str, float] = {}
+        for at, sign, register, resolution in self._registers:
+            energy = found[at]
+            if not energy.estimated:
+                coarse = resolution > FINE_RATIO * (energy.watt_hours or 0.0)
                 step = resolution * part_of_hour if coarse else resolution
                 steps[register] = steps.get(register, 0.0) + sign * step
-        return standard_uncertainty(net, self._meters, resolutions=steps)
+        return steps.values()

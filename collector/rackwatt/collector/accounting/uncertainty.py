@@ -7,7 +7,7 @@ time), so it never averages out over a month. Meters of one calibration group ar
 0.5 unless more is known; all others are independent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
 from typing import Final
@@ -59,7 +59,7 @@ def standard_uncertainty(
     Returns:
         In the unit of the energies; ``None`` if the class of a meter that counts is unknown.
     """
-    squares: list[float] = []
+    alone: list[float] = []
     groups: dict[str, list[float]] = {}
     for name, energy in energies.items():
         if energy == 0.0:
@@ -71,13 +71,31 @@ def standard_uncertainty(
         if meter.group:
             groups.setdefault(meter.group, []).append(part)
         else:
-            squares.append(part * part)
+            alone.append(part)
+    return combined(alone, groups, (resolutions or {}).values(), correlation)
+
+
+def combined(
+    alone: Iterable[float],
+    groups: Mapping[str, Sequence[float]],
+    steps: Iterable[float],
+    correlation: float = GROUP_CORRELATION,
+) -> float:
+    """Return the standard uncertainty of a sum, in the unit of its parts.
+
+    Args:
+        alone: What each meter adds to it whose error is its own.
+        groups: The same of calibration groups.
+        steps: Resolutions of registers, times their sensitivity.
+        correlation: Within a calibration group, 0..1.
+    """
+    squares = [part * part for part in alone]
     for parts in groups.values():
         own = fsum(part * part for part in parts)
         together = fsum(parts)
         squares.append((1.0 - correlation) * own + correlation * together * together)
     # Two readings, each uniform over one step of the register: 2 / 12.
-    squares.extend(step * step / 6.0 for step in (resolutions or {}).values())
+    squares += [step * step / 6.0 for step in steps]
     return sqrt(fsum(squares))
 
 

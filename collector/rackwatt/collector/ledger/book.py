@@ -14,7 +14,7 @@ from rackwatt.collector.accounting.factors import SiteFactors
 from rackwatt.collector.ledger.bases import Noting
 from rackwatt.collector.ledger.basis import Origin
 from rackwatt.collector.ledger.children import Children
-from rackwatt.collector.ledger.closing import Closer
+from rackwatt.collector.ledger.closing import Booked, Closer
 from rackwatt.collector.ledger.compaction import Compaction
 from rackwatt.collector.ledger.counters import CounterRecord, Counters
 from rackwatt.collector.ledger.decisions import Decisions, Signed
@@ -32,8 +32,12 @@ from rackwatt.collector.ledger.schema import prepare
 from rackwatt.collector.ledger.sites import SiteBooks, cadence_ms
 from rackwatt.collector.ledger.upkeep import Outage, Upkeep
 from rackwatt.wire.clock import SYSTEM_CLOCK, Clock
+from rackwatt.wire.cycles import no_search
 from rackwatt.wire.database import connect
 from rackwatt.wire.inventory import InventoryItem
+
+HOURS_A_STEP: Final = 12
+"""So many hours are one transaction: each costs a sync of the disk, and waits in memory for it."""
 
 COMPACT_AT_ONCE: Final = 5_000
 """About so many old readings go in one call."""
@@ -132,7 +136,7 @@ class Ledger(Books):
     def attribute(self, attributor: Attributor) -> None:
         """Attribute the quarter hours that close from now on, or change."""
         self._quarters = Quarters(self._journal, self._dirty, attributor)
-        self._closer.quarters = self._intake.quarters = True
+        self._closer.quarters = self._intake.quarters = self._metered.attributed = True
 
     def close(self) -> None:
         """Close the file and let go of it."""
@@ -188,17 +192,17 @@ class Ledger(Books):
             hours: So many hours are booked at most, and a few quarter hours attributed; the rest
                 is for the next call. ``None``: everything.
         """
-        closed = restated = 0
+        done = Booked()
         due = interval_of(now_ms - GRACE_MS)
         left = hours
-        while left != 0 and (start := self._closer.pending(due)) is not None:
-            left = None if left is None else left - 1
-            with self._transaction():
-                done = self._closer.book_hour(start, due)
-            closed, restated = closed + done.new, restated + done.restated
+        while left != 0 and self._closer.pending(due) is not None:
+            some = HOURS_A_STEP if left is None else min(left, HOURS_A_STEP)
+            left = None if left is None else left - some
+            with no_search(), self._transaction():
+                self._closer.book_hours(due, some, done)
         if left != 0:
             self._attribute(once=hours is not None)
-        return Closing(closed, restated, self.closed_through_ms())
+        return Closing(done.new, done.restated, self.closed_through_ms())
 
     def book_again(self) -> Closing:
         """Book what waits to be booked again, and close nothing."""

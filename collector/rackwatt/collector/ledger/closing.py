@@ -25,7 +25,7 @@ from rackwatt.collector.ledger.journal import (
     Journal,
     New,
     Shown,
-    battery_of,
+    battery_in,
     booking_of,
 )
 from rackwatt.collector.ledger.meta import CLOSED, COMPACTED, FIRST, RESTATEMENTS, Meta
@@ -93,7 +93,16 @@ class Closer:
         waiting = [start for start in (self._dirty.earliest(), fresh) if start is not None]
         return min(waiting, default=None)
 
-    def book_hour(self, start: int, due: int) -> Booked:
+    def book_hours(self, due: int, at_most: int, done: Booked) -> None:
+        """Book what waits in the next hours; count it in ``done``."""
+        for _ in range(at_most):
+            start = self.pending(due)
+            if start is None:
+                return
+            hour = self._book_hour(start, due)
+            done.new, done.restated = done.new + hour.new, done.restated + hour.restated
+
+    def _book_hour(self, start: int, due: int) -> Booked:
         """Book what waits in one hour, from ``start`` on."""
         meta = self._meta
         closed, first = meta.get(CLOSED) or 0, meta.get(FIRST) or 0
@@ -163,17 +172,16 @@ class Closer:
                 state, before = None, old.text
                 continue
             if state is None:
-                state = battery_of(parsed(before)) if before else self.state_before(start)
-            booking, data = bookings.get(start), None
+                state = battery_in(before) if before else self.state_before(start)
+            booking = bookings.get(start)
             if booking is None:
-                data = parsed(stored[start].text)
-                booking = booking_of(data)
+                booking = booking_of(parsed(stored[start].text))
             entering = state
             text, state = self._rules.row(start, booking, entering)
             if old is not None and old.text == text and self._fits(old, start, booking, entering):
                 done.changed = False
                 continue
-            done.changed = old is None or battery_of(data or parsed(old.text)) != state
+            done.changed = old is None or battery_in(old.text) != state
             why = dirty.get(start, _CARRIED)
             revision = 1 if old is None else old.revision + 1
             news.append(New(start, revision, why.cause, why.author, text))

@@ -16,7 +16,7 @@ from rackwatt.collector.accounting.channels import (
     REVERSE,
     UTILITIES,
 )
-from rackwatt.collector.accounting.power import Reading
+from rackwatt.collector.accounting.power import Point, Reading
 from rackwatt.collector.accounting.registers import RegisterSpec
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
 from rackwatt.collector.ledger.records import InputRecord
@@ -30,6 +30,15 @@ _OPTIONAL: Final = frozenset(
 _PUT: Final = """
 INSERT INTO inputs VALUES (?, ?, ?) ON CONFLICT DO UPDATE
   SET value = excluded.value WHERE excluded.value > value
+"""
+
+_SPAN: Final = """
+SELECT time_ms, value FROM inputs WHERE series = ?1
+  AND time_ms >= coalesce(
+    (SELECT max(time_ms) FROM inputs WHERE series = ?1 AND time_ms <= ?2), ?2)
+  AND time_ms <= coalesce(
+    (SELECT min(time_ms) FROM inputs WHERE series = ?1 AND time_ms >= ?3), ?3)
+  ORDER BY time_ms
 """
 
 LOOK_BACK_MS: Final = 2 * HOUR_MS
@@ -264,17 +273,14 @@ class Inputs:
 
     def readings(self, device: str, field: str, low_ms: int, high_ms: int) -> list[Reading]:
         """The readings of a span, with the nearest one at or before and at or after it."""
+        return [Reading(*point) for point in self.points(device, field, low_ms, high_ms)]
+
+    def points(self, device: str, field: str, low_ms: int, high_ms: int) -> list[Point]:
+        """What :meth:`readings` returns, as the database gives it: times and values."""
         series = self._ids.get((device, field))
         if series is None:
             return []
-        low, high = self._before(series, low_ms), self._after(series, high_ms)
-        rows = self._db.execute(
-            "SELECT time_ms, value FROM inputs WHERE series = ? AND time_ms BETWEEN ? AND ?"
-            " ORDER BY time_ms",
-            (series, _either(low, low_ms), _either(high, high_ms)),
-        )
-        new = tuple.__new__  # a third of what the class' own way costs
-        return [new(Reading, row) for row in rows]
+        return self._db.execute(_SPAN, (series, low_ms, high_ms)).fetchall()
 
     def swaps(self, device: str) -> list[int]:
         """When a device was replaced."""

@@ -4,7 +4,7 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from rackwatt.collector.accounting.battery import BatteryState
@@ -18,6 +18,7 @@ from rackwatt.collector.ledger.chain import (
     INTERVAL,
     Act,
     Entry,
+    battery_part,
     canonical,
     entry_hash,
     parsed,
@@ -33,8 +34,10 @@ AFTER_LOSSES: Final = "residual_after_losses"
 _UTILITIES: Final = (WATER_LITERS, HEAT_REUSED)
 
 
-@dataclass(frozen=True, slots=True)
-class Booking:
+_NONE: Final[Mapping[str, Any]] = {}
+
+
+class Booking(NamedTuple):
     """What one interval is booked from, besides the battery.
 
     Attributes:
@@ -58,11 +61,11 @@ class Booking:
     flags: tuple[str, ...]
     measured_stock: float | None
     pue_category: int | None
-    claims: Mapping[str, float | None] = field(default_factory=dict)
+    claims: Mapping[str, float | None] = _NONE
     nodes: Mapping[str, Flows] | None = None
     ties: tuple[TieFlow, ...] = ()
     residual_uncertainty: float | None = None
-    utilities: Mapping[str, Any] = field(default_factory=dict)
+    utilities: Mapping[str, Any] = _NONE
     losses: ModelledLosses | None = None
 
 
@@ -113,7 +116,15 @@ class LedgerRow:
 
 def battery_of(data: Mapping[str, Any]) -> BatteryState:
     """Return the battery's state at the end of a row."""
-    battery = data["battery"]
+    return _state(data["battery"])
+
+
+def battery_in(row: str) -> BatteryState:
+    """Return the battery's state at the end of a row, of its text."""
+    return _state(battery_part(row))
+
+
+def _state(battery: Mapping[str, Any]) -> BatteryState:
     free = battery.get("grid_free")
     return BatteryState(battery["stock"], battery["carbon"], battery["stale"], free)
 
@@ -163,7 +174,8 @@ def _bus(flows: Flows, result: BusAccount) -> dict[str, Any]:
 
 def booked_part(booking: Booking) -> dict[str, Any]:
     """Return the part of a row that says what it was booked from, buses apart."""
-    found = {
+    found = _flow_part(booking.flows)
+    found |= {
         "measured_stock": booking.measured_stock,
         "completeness": booking.completeness,
         "metering": sorted(booking.flags),
@@ -174,46 +186,44 @@ def booked_part(booking: Booking) -> dict[str, Any]:
     }
     if booking.losses is not None:
         found[LOSSES], found[LOSSES_UNCERTAINTY] = booking.losses
-    return _flow_part(booking.flows) | found | dict(booking.utilities)
+    found |= booking.utilities
+    return found
 
 
 def row_of(booking: Booking, account: IntervalAccount) -> dict[str, Any]:
-    """Return the row of an interval, ready for :func:`canonical`."""
+    """Return the row of an interval, ready for :func:`canonical`; it shares what they hold."""
     battery = account.battery
-    after = {} if booking.losses is None else {AFTER_LOSSES: account.residual_after_losses}
-    return (
-        booked_part(booking)
-        | after
-        | {
-            "buses": {
-                bus: _bus(own, account.buses[bus]) for bus, own in (booking.nodes or {}).items()
-            },
-            "load": account.load,
-            "it": account.it,
-            "boundary": account.boundary,
-            "residual": account.residual,
-            "residual_ratio": account.residual_ratio,
-            "unmetered": account.unmetered,
-            "unknown": account.unknown,
-            "beyond": account.beyond,
-            "shares": None if account.shares is None else dict(account.shares),
-            "origins": None if account.origins is None else dict(account.origins),
-            "intensity": dict(account.intensity),
-            "carbon": dict(account.carbon),
-            "carbon_free": account.carbon_free,
-            "grid_factors": dict(account.grid_factors),
-            "scope_2": account.scope_2,
-            "stock_change": account.stock_change,
-            "losses": dict(account.losses),
-            "flags": list(account.flags),
-            "battery": {
-                "stock": dict(battery.stock),
-                "carbon": dict(battery.carbon),
-                "stale": battery.stale,
-                "grid_free": battery.grid_free,
-            },
-        }
-    )
+    row = booked_part(booking)
+    if booking.losses is not None:
+        row[AFTER_LOSSES] = account.residual_after_losses
+    row |= {
+        "buses": {bus: _bus(own, account.buses[bus]) for bus, own in (booking.nodes or {}).items()},
+        "load": account.load,
+        "it": account.it,
+        "boundary": account.boundary,
+        "residual": account.residual,
+        "residual_ratio": account.residual_ratio,
+        "unmetered": account.unmetered,
+        "unknown": account.unknown,
+        "beyond": account.beyond,
+        "shares": account.shares,
+        "origins": account.origins,
+        "intensity": account.intensity,
+        "carbon": account.carbon,
+        "carbon_free": account.carbon_free,
+        "grid_factors": account.grid_factors,
+        "scope_2": account.scope_2,
+        "stock_change": account.stock_change,
+        "losses": account.losses,
+        "flags": account.flags,
+        "battery": {
+            "stock": battery.stock,
+            "carbon": battery.carbon,
+            "stale": battery.stale,
+            "grid_free": battery.grid_free,
+        },
+    }
+    return row
 
 
 class New(NamedTuple):

@@ -24,7 +24,7 @@ from rackwatt.collector.accounting.channels import (
 from rackwatt.collector.accounting.flows import of_site
 from rackwatt.collector.accounting.metering import Energy, MeterData, energies
 from rackwatt.collector.accounting.modelled import ModelledLosses, modelled
-from rackwatt.collector.accounting.power import Reading
+from rackwatt.collector.accounting.power import Point
 from rackwatt.collector.accounting.registers import RegisterEvent
 from rackwatt.collector.accounting.residual import Measured, Sensitivities
 from rackwatt.collector.accounting.uncertainty import MeterClass
@@ -58,13 +58,17 @@ class Span:
     events: list[tuple[str, str, RegisterEvent]] = field(default_factory=list)
     terms: TermsLike | None = None
     taps: tuple[Tap, ...] = ()
-    columns: Sequence[tuple[Tap, Sequence[Energy], float | None]] = ()
-    """Of each term its energies, and the resolution of its register, Wh."""
+    rows: Sequence[tuple[Energy, ...]] = ()
+    """Of each interval the energies of all terms."""
+    steps: Sequence[float | None] = ()
+    """Of each term the resolution of its register, Wh."""
     points: Mapping[str, Any] | None = None
     sums: Sums = field(default_factory=lambda: Sums((), ()))
     sensitivities: Sensitivities | None = None
     supplies: Sequence[str] = ()
     """UPSs, be they metering points or not."""
+    battery: str | None = None
+    """The only one."""
     waiting: bool = False
     """A meter among the terms is not in service."""
 
@@ -81,6 +85,9 @@ class Metered:
         inputs: What they said.
         battery: How it is booked.
         upkeep: What was out for maintenance meanwhile; ``None``: nothing that matters here.
+
+    Attributes:
+        attributed: Whether somebody attributes what is booked: then its meters are remembered.
     """
 
     def __init__(
@@ -97,6 +104,7 @@ class Metered:
         self._kept: dict[tuple[int, int], Span] = {}
         self._kept_version = 0
         self._waiting: _Waiting | None = None
+        self.attributed = False
 
     def bookings(
         self, boundaries: Sequence[int]
@@ -107,7 +115,8 @@ class Metered:
             boundaries: Whole hours for closed ones; see ``metering.energies``.
         """
         span = Span(boundaries, supplies=self._inputs.devices(ON_BATTERY))
-        self._keep(span)
+        if self.attributed:
+            self._keep(span)
         spans = enumerate(pairwise(boundaries))
         return [self._booking(span, at, start, end) for at, (start, end) in spans], span.events
 
@@ -145,42 +154,58 @@ class Metered:
         return any(self._inputs.knows(device, f) for f in (FORWARD.power, FORWARD.energy))
 
     def _booking(self, span: Span, index: int, start: int, end: int) -> Booking:
-        terms = self._site.terms_at(start)
+        site = self._site
+        terms = site.terms_at(start)
         if terms is not span.terms:
-            span.terms, span.taps = terms, self._taps(terms)
-            span.columns = [(tap, *self._found(tap, span)) for tap in span.taps]
-            span.sums, span.sensitivities = Sums(span.taps, terms.buses), None
-            waiting = terms.not_in_service
-            span.waiting = bool(waiting) and any(tap.device in waiting for tap in span.taps)
-        found = [own[index] for _, own, _ in span.columns]
+            self._turn(span, terms)
+        found = span.rows[index] if span.rows else ()
         values = [energy[0] for energy in found]
         nodes, ties = span.sums.of(values)
-        flags: set[str] = {METER_NOT_IN_SERVICE} if span.waiting else set()
-        for energy in found:
-            if True in energy[1:]:
-                flags.update(n for n, mark in zip(_MARKS, energy[1:], strict=True) if mark)
-        if self._on_battery(span.supplies, start, end):
-            flags.add("ups_on_battery")
-        if self._upkeep is not None and self._upkeep.during(start, end):
-            flags.add(MAINTENANCE)
+        flags = self._marks(span, found, start, end)
         bears = self._sensitivities(span, start)
-        utilities, odd = self._utilities(span, index, start)
-        claims = dict(self._claims(span, index, start))
+        utilities = self._utilities(span, index, start, flags) if site.utilities else {}
+        claims = dict(self._claims(span, index, start)) if site.contracts else {}
+        losses = self._losses(span, index, start, end) if site.modelled_losses else None
         # Only now have all meters of the interval been read.
-        odd |= {f"register_{e.code}" for *_, e in span.events if start < e.time_ms <= end}
+        if span.events:
+            flags |= {f"register_{e.code}" for *_, e in span.events if start < e.time_ms <= end}
         return Booking(
             of_site(list(nodes.values())),
             (len(found) - values.count(None)) / len(found) if found else 0.0,
-            tuple(sorted(flags | odd)),
-            self._measured_stock(span.taps, end),
+            tuple(sorted(flags)),
+            self._measured_stock(span.battery, end),
             terms.pue_category,
             claims,
             nodes if len(nodes) > 1 else None,
             ties,
             bears.uncertainty(found, (end - start) / HOUR_MS),
             utilities,
-            self._losses(span, index, start, end),
+            losses,
         )
+
+    def _turn(self, span: Span, terms: TermsLike) -> None:
+        """From here on in a span other terms hold."""
+        span.terms, span.taps = terms, self._taps(terms)
+        columns = [self._found(tap, span) for tap in span.taps]
+        span.rows = list(zip(*(own.energies for own in columns), strict=True))
+        span.steps = [own.resolution for own in columns]
+        span.sums, span.sensitivities = Sums(span.taps, terms.buses), None
+        waiting = terms.not_in_service
+        span.waiting = bool(waiting) and any(tap.device in waiting for tap in span.taps)
+        batteries = [tap.device for tap in span.taps if tap.flow == "charge"]
+        span.battery = batteries[0] if len(batteries) == 1 else None
+
+    def _marks(self, span: Span, found: Sequence[Energy], start: int, end: int) -> set[str]:
+        """How an interval was metered."""
+        flags: set[str] = {METER_NOT_IN_SERVICE} if span.waiting else set()
+        for energy in found:
+            if energy[1] or energy[2] or energy[3]:
+                flags.update(n for n, mark in zip(_MARKS, energy[1:], strict=True) if mark)
+        if span.supplies and self._on_battery(span.supplies, start, end):
+            flags.add("ups_on_battery")
+        if self._upkeep is not None and self._upkeep.during(start, end):
+            flags.add(MAINTENANCE)
+        return flags
 
     def _claims(self, span: Span, index: int, start: int) -> Iterator[tuple[str, float | None]]:
         """What the plant of each contract gave."""
@@ -189,11 +214,10 @@ class Metered:
                 plant = Tap("claim", contract.meter, FORWARD)
                 yield contract.id, self._measured(plant, span, index).energy.watt_hours
 
-    def _utilities(self, span: Span, index: int, start: int) -> tuple[dict[str, Any], set[str]]:
-        """Water by source and reused heat, of those that are metered; and what is odd of them."""
+    def _utilities(self, span: Span, index: int, start: int, flags: set[str]) -> dict[str, Any]:
+        """Water by source and reused heat, of those that are metered; flag what is odd of them."""
         water: dict[str, list[float | None]] = {}
         heat: list[float | None] = []
-        flags: set[str] = set()
         for meter in self._site.utilities:
             if not meter.validity.holds(start):
                 continue
@@ -209,13 +233,11 @@ class Metered:
             found[WATER_LITERS] = {name: total(parts) for name, parts in water.items()}
         if heat:
             found[HEAT_REUSED] = total(heat)
-        return found, flags
+        return found
 
-    def _losses(self, span: Span, index: int, start: int, end: int) -> ModelledLosses | None:
+    def _losses(self, span: Span, index: int, start: int, end: int) -> ModelledLosses:
         """What transformers and lines lose that no meter sees."""
         models = self._site.modelled_losses
-        if not models:
-            return None
         energies: dict[str, float | None] = {}
         for device in {meter for model in models for meter in model.meters}:
             found = self._measured(Tap("modelled", device, FORWARD), span, index)
@@ -231,9 +253,7 @@ class Metered:
                 name: MeterClass(m.accuracy, m.transformer_class, m.calibration_group)
                 for name, m in points.items()
             }
-            span.sensitivities = Sensitivities(
-                [(tap, step) for tap, _, step in span.columns], classes
-            )
+            span.sensitivities = Sensitivities(zip(span.taps, span.steps, strict=True), classes)
         return span.sensitivities
 
     def _taps(self, terms: TermsLike) -> tuple[Tap, ...]:
@@ -267,24 +287,21 @@ class Metered:
         inputs, channel = self._inputs, tap.channel
         cadence = cadence_ms(self._site, tap.device, boundaries[0])
         low, high = boundaries[0], boundaries[-1]
-        registers = inputs.readings(tap.device, channel.energy, low, high)
+        registers = inputs.points(tap.device, channel.energy, low, high)
         if registers:
             # The shape of a gap and the power before a step may lie outside the span.
-            low = min(low, registers[0].time_ms - 2 * cadence)
-            high = max(high, registers[-1].time_ms)
-        powers: Sequence[Reading] = inputs.readings(tap.device, channel.power, low, high)
+            low = min(low, registers[0][0] - 2 * cadence)
+            high = max(high, registers[-1][0])
+        powers = inputs.points(tap.device, channel.power, low, high)
         if channel in UTILITIES:
             # Heat that comes back in is not reused.
             scale = channel.per_hour
-            powers = [Reading(r.time_ms, max(r.value, 0.0) * scale) for r in powers]
+            powers = [(time_ms, max(value, 0.0) * scale) for time_ms, value in powers]
         spec = inputs.spec(tap.device, channel.energy, cadence, boundaries[0])
-        gap = any(
-            later.time_ms - sooner.time_ms > 2 * cadence for sooner, later in pairwise(registers)
-        )
         data = MeterData(registers, powers, spec, inputs.swaps(tap.device))
-        above = self._above(tap, boundaries[0]) if gap else None
-        if above is not None:
-            parent = inputs.readings(above, FORWARD.power, low, high)
+        above = self._above(tap, boundaries[0])
+        if above is not None and _has_gap(registers, 2 * cadence):
+            parent = inputs.points(above, FORWARD.power, low, high)
             pace = cadence_ms(self._site, above, boundaries[0])
             data = replace(data, parent=parent, parent_cadence_ms=pace)
         found, events = energies(boundaries, data)
@@ -317,20 +334,23 @@ class Metered:
 
     def _on_battery(self, supplies: Sequence[str], start: int, end: int) -> bool:
         return any(
-            start < reading.time_ms <= end and reading.value > 0.0
+            start < time_ms <= end and value > 0.0
             for device in supplies
-            for reading in self._inputs.readings(device, ON_BATTERY, start, end)
+            for time_ms, value in self._inputs.points(device, ON_BATTERY, start, end)
         )
 
-    def _measured_stock(self, members: Sequence[Tap], end: int) -> float | None:
+    def _measured_stock(self, battery: str | None, end: int) -> float | None:
         """The stock by the state of charge, if there is one battery with a known capacity."""
-        batteries = [tap.device for tap in members if tap.flow == "charge"]
         capacity = self._battery.capacity_watt_hours
-        if capacity is None or len(batteries) != 1:
+        if capacity is None or battery is None:
             return None
-        if not self._inputs.knows(batteries[0], STATE_OF_CHARGE):
+        if not self._inputs.knows(battery, STATE_OF_CHARGE):
             return None
-        low = end - 2 * cadence_ms(self._site, batteries[0], end)
-        readings = self._inputs.readings(batteries[0], STATE_OF_CHARGE, low, end)
-        fresh = [reading.value for reading in readings if low < reading.time_ms <= end]
+        low = end - 2 * cadence_ms(self._site, battery, end)
+        points = self._inputs.points(battery, STATE_OF_CHARGE, low, end)
+        fresh = [value for time_ms, value in points if low < time_ms <= end]
         return fresh[-1] * capacity if fresh else None
+
+
+def _has_gap(readings: Sequence[Point], near_ms: int) -> bool:
+    return any(later[0] - sooner[0] > near_ms for sooner, later in pairwise(readings))

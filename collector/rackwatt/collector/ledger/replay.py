@@ -10,7 +10,7 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from rackwatt.collector.accounting.battery import BatteryParameters
-from rackwatt.collector.accounting.power import Reading
+from rackwatt.collector.accounting.power import Point
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
 from rackwatt.collector.ledger.bases import Bases
 from rackwatt.collector.ledger.children import Children
@@ -133,9 +133,9 @@ class _Watched(Inputs):
 
     lowest = 2**62
 
-    def readings(self, device: str, field: str, low_ms: int, high_ms: int) -> list[Reading]:
-        found = super().readings(device, field, low_ms, high_ms)
-        self.lowest = min(self.lowest, low_ms, found[0].time_ms if found else low_ms)
+    def points(self, device: str, field: str, low_ms: int, high_ms: int) -> list[Point]:
+        found = super().points(device, field, low_ms, high_ms)
+        self.lowest = min(self.lowest, low_ms, found[0][0] if found else low_ms)
         return found
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What turns a booking into a row: factors, the battery, and the rule of its re-anchoring."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from rackwatt.collector.accounting.battery import BatteryParameters, BatteryState, initial
@@ -75,4 +75,4 @@ class Rules:
         held = max(measured - charged + drawn, 0.0)
         found = initial(held, self.factors.at(start).initial)
         carbon = {series: plus(state.carbon[series], found.carbon[series]) for series in SERIES}
-        return replace(found, carbon=carbon, stale=state.stale)
+        return found._replace(carbon=carbon, stale=state.stale)
