@@ -124,7 +124,7 @@ def test_a_leak_rings_at_once(watch: Watch) -> None:
 
 
 def test_an_overloaded_feed_pages_the_electrician(watch: Watch) -> None:
-    broken = watch.break_("bias", "r2-08-pdu-a", value=8.0)
+    broken = watch.break_("bias", "r2-08-pdu-a", value=20.0)
     feed = "row-2-busway-a>r2-08-pdu-a"
     notice = watch.told("EdgeOverloaded", broken, PAGE, feed=feed)
     assert notice.path == "/page/electrical"

@@ -3,7 +3,7 @@
 
 import json
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,10 @@ def muted(server: Alertmanager) -> set[tuple[str, str]]:
     return found
 
 
+def in_order(alerts: Iterable[Mapping[str, str]]) -> list[list[tuple[str, str]]]:
+    return sorted(sorted(labels.items()) for labels in alerts)
+
+
 def begin(server: Alertmanager, site: Site, asset: str) -> None:
     wanted = silences.matchers(site, asset, NOW)
     now = round(datetime.now(UTC).timestamp() * 1000)
@@ -92,8 +96,7 @@ def test_an_ups_mutes_its_feeds_and_their_meters_and_nothing_else(
     post(alertmanager, *absent, *loud)
     begin(alertmanager, site, "ups-b")
     found = [a for a in alertmanager.alerts() if a["status"]["silencedBy"]]
-    key = lambda labels: sorted(labels.items())  # noqa: E731
-    assert sorted(key(a["labels"]) for a in found) == sorted(key(labels) for labels in absent)
+    assert in_order(alert["labels"] for alert in found) == in_order(absent)
     assert silences.end([Remote(alertmanager.url)], site, "ups-b") == len(
         silences.matchers(site, "ups-b", NOW)
     )
