@@ -54,7 +54,9 @@ def _backup(limits: Limits) -> list[Alert]:
             f"rackwatt_ups_runtime_seconds {limits.bad('ups_runtime_seconds')}",
             "page", "20s", "2m"),
         _of("BatteryRideThroughShort",
-            f"rackwatt_battery_ride_through_seconds {limits.bad('battery_ride_through_seconds')}",
+            f"rackwatt_battery_ride_through_seconds {limits.bad('battery_ride_through_seconds')}\n"
+            "unless on (site) min by (site) (rackwatt_ups_runtime_seconds)"
+            f" >= {limits['battery_ride_through_seconds'].bad:g}\n",
             "page", "20s", "5m"),
         _of("GensetRunning", f"{genset} {limits.bad('genset_watts')}", "ticket", "20s", "5m"),
     ]  # fmt: skip
