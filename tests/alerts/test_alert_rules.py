@@ -103,7 +103,7 @@ class TestAlert:
         if alert.severity in {"page", "safety"}:
             assert seconds(alert.wait) <= PAGE_WAITS.total_seconds()
             # One that ended a moment ago and begins again must not ring twice.
-            assert alert.keep or alert.name == "RedundancyGone"
+            assert alert.keep
 
     def test_a_single_gpu_pages_nobody(self, family: str, alert: Alert) -> None:
         if "rackwatt_gpu_trouble{" in alert.expr:
