@@ -8,6 +8,7 @@ from pathlib import Path
 
 import rackwatt.agents.metrics
 import rackwatt.agents.safety.metrics
+import rackwatt.alerts.handbook
 import rackwatt.collector.ingest.metrics
 import rackwatt.collector.live.metrics
 import rackwatt.collector.meters.metrics
@@ -101,6 +102,7 @@ def generated() -> dict[Path, str]:
     found[ROOT / "docs/metrics.md"] = metrics_page()
     found[ROOT / "docs/fields.md"] = fields_page()
     found[ROOT / "docs/dashboards.md"] = rackwatt.dashboards.handbook.page()
+    found[ROOT / "docs/alert-rules.md"] = rackwatt.alerts.handbook.page()
     return found
 
 

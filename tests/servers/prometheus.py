@@ -3,18 +3,20 @@
 
 import json
 import shutil
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import yaml
 
 from servers.process import ServerProcess
-from servers.programs import HOST, free_port, require
+from servers.programs import HOST, ServerError, free_port, require
 
 ALERTS: Final = Path(__file__).resolve().parents[2] / "alerts"
+_READY_SECONDS: Final = 120.0
 
 
 class Prometheus(ServerProcess):
@@ -72,6 +74,21 @@ class Prometheus(ServerProcess):
             texts = {path: text.replace(old, new) for path, text in texts.items()}
         for path, text in texts.items():
             path.write_text(text, encoding="utf-8")
+
+    def start(self) -> Self:
+        """Start, and return once it answers queries."""
+        super().start()
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        deadline = time.monotonic() + _READY_SECONDS
+        while True:
+            try:
+                opener.open(f"{self.url}/-/ready", timeout=5).close()
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise ServerError(f"not ready: {error}\n{self.log_tail()}") from error
+                time.sleep(0.2)
+            else:
+                return self
 
     @property
     def url(self) -> str:

@@ -41,8 +41,12 @@ def _feeds(limits: Limits) -> list[Alert]:
             f" {limits.warn('phase_imbalance_ratio')}\n"
             f"and on (site, feed, side) {_LOAD} {limits.warn('phase_imbalance_load_ratio')}\n",
             "ticket", "15m", "15m"),
-        _of("RedundancyGone", f"{spare} {limits.bad('redundancy_spare_number')}", "page", "20s"),
-        _of("RedundancyUsed", f"{spare} {limits.warn('redundancy_spare_number')}", "ticket", "10m"),
+        _of("RedundancyGone",
+            f"{spare} {limits.bad('redundancy_spare_number')}",
+            "page", "20s", "2m"),
+        _of("RedundancyUsed",
+            f"{spare} {limits.warn('redundancy_spare_number')}",
+            "ticket", "10m", "10m"),
     ]  # fmt: skip
 
 
@@ -54,21 +58,25 @@ def _backup(limits: Limits) -> list[Alert]:
             f"rackwatt_ups_runtime_seconds {limits.bad('ups_runtime_seconds')}",
             "page", "20s", "2m"),
         _of("BatteryRideThroughShort",
-            f"rackwatt_battery_ride_through_seconds {limits.bad('battery_ride_through_seconds')}",
+            f"rackwatt_battery_ride_through_seconds {limits.bad('battery_ride_through_seconds')}\n"
+            "unless on (site) min by (site) (rackwatt_ups_runtime_seconds)"
+            f" >= {limits['battery_ride_through_seconds'].bad:g}\n",
             "page", "20s", "5m"),
         _of("GensetRunning", f"{genset} {limits.bad('genset_watts')}", "ticket", "20s", "5m"),
     ]  # fmt: skip
 
 
 def _quality(limits: Limits) -> list[Alert]:
-    def band(metric: str, low: str, high: str) -> str:
-        return f"{metric} {limits.bad(low)} or {metric} {limits.bad(high)}"
+    def band(metric: str, low: str, high: str, dead: float) -> str:
+        """Beyond the band; without voltage there is nothing to be out of band."""
+        return f"{metric} {limits.bad(low)} > {dead:g} or {metric} {limits.bad(high)}"
 
+    dead = limits["voltage_dead_ratio"].bad
     return [
-        _of("VoltageOutOfBand", band(_VOLTAGE, "voltage_low_ratio", "voltage_high_ratio"),
+        _of("VoltageOutOfBand", band(_VOLTAGE, "voltage_low_ratio", "voltage_high_ratio", dead),
             "page", "20s", "1m"),
         _of("FrequencyOutOfBand",
-            band(_FREQUENCY, "frequency_low_hertz", "frequency_high_hertz"),
+            band(_FREQUENCY, "frequency_low_hertz", "frequency_high_hertz", 0),
             "page", "20s", "1m"),
     ]  # fmt: skip
 

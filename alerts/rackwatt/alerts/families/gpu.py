@@ -33,16 +33,19 @@ def alerts(limits: Limits) -> list[Alert]:
 
 def _many(limits: Limits) -> list[Alert]:
     slowed = 'sum by (site, hall) (rackwatt_gpu_troubles_number{trouble=~"thermal_.*|power_brake"})'
+    silent = f'sum by (site, hall) ({_ALL}{{state="silent"}})'
     hall = f"sum by (site, hall) ({_ALL})"
+    many = limits.bad("gpus_many_number")  # 2 % of a small hall is a single one
     return [
         _of("GpusLostInHall",
-            f'sum by (site, hall) ({_ALL}{{state="silent"}}) / {hall}'
-            f" {limits.bad('gpus_lost_ratio')}", "page", "20s", "2m"),
+            f"{silent} / {hall} {limits.bad('gpus_lost_ratio')}\nand {silent} {many}\n",
+            "page", "20s", "2m"),
         _of("GpuNodesLost",
             f"{_AWAY} - {_AWAY.replace('})', '} offset 10m)')} {limits.bad('nodes_lost_number')}",
             "page", "20s", "2m"),
         _of("GpusSlowedInHall",
-            f"{slowed} / {hall} {limits.bad('gpus_slowed_ratio')}", "page", "20s", "2m"),
+            f"{slowed} / {hall} {limits.bad('gpus_slowed_ratio')}\nand {slowed} {many}\n",
+            "page", "20s", "2m"),
         _of("NodeSilentRackPowered",
             f"{_AWAY} * on (site, rack) group_left (hall, row)\n"
             "  (max by (site, hall, row, rack) (rackwatt_rack_power_watts)"

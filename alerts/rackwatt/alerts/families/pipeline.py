@@ -54,14 +54,19 @@ def _agents(limits: Limits) -> list[Alert]:
 
 
 def _messages(limits: Limits) -> list[Alert]:
-    rejected = "sum by (site, reason) (increase(rackwatt_messages_rejected_total[15m]))"
+    refused, by = "rackwatt_messages_rejected_total", "sum by (site, reason)"
+    new = limits.warn("messages_rejected")
+    # A counter that is born with 1 has not increased.
+    rejected = (
+        f"{by} (increase({refused}[15m])) {new}\n"
+        f"or ({by} ({refused}) unless {by} ({refused} offset 15m)) {new}\n"
+    )
     return [
         _of("MessagesMissing",
             f"rackwatt_messages_missing {limits.bad('messages_missing')}", "ticket", "10m"),
         _of("MessagesLost",
             f"increase(rackwatt_messages_lost_total[1h]) {limits.warn('messages_lost')}", "ticket"),
-        _of("MessagesRejected",
-            f"{rejected} {limits.warn('messages_rejected')}", "ticket", "1m", "15m"),
+        _of("MessagesRejected", rejected, "ticket", "1m", "15m"),
         _of("DeadLettersPiling",
             f"rackwatt_deadletter_messages {limits.bad('deadletter_messages')}", "digest", "1h"),
     ]  # fmt: skip

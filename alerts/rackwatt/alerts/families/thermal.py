@@ -41,8 +41,8 @@ def _watch(limits: Limits) -> list[Alert]:
         _of("SafetyPathThin", "rackwatt_safety_alertmanager_up == 0", "ticket", "5m", "5m"),
         _of("SafetyStateUnsaved",
             "increase(rackwatt_safety_state_unsaved_total[15m]) > 0", "ticket"),
-        _of("SafetyAlarmLatched", "sum without (severity) (rackwatt_safety_alerts_active) > 0",
-            "ticket", "4h"),
+        _of("SafetyAlarmLatched",
+            "sum without (severity) (rackwatt_safety_alerts_active) > 0", "ticket", "4h"),
     ]  # fmt: skip
 
 

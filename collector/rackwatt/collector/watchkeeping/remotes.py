@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What others know: Alertmanager, by its API v2, and the page of the accountant. Only read."""
+"""What others know: Alertmanager, by its API v2, and the page of the accountant."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -68,14 +68,33 @@ class Remote:
         Raises:
             NoAnswer: there is none.
         """
+        return self._asked("GET", path)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The JSON that comes back for a JSON.
+
+        Raises:
+            NoAnswer: there is none, or it was refused.
+        """
+        return self._asked("POST", path, body)
+
+    def delete(self, path: str) -> None:
+        """Have what is at a path removed.
+
+        Raises:
+            NoAnswer: it was refused, or nobody answered.
+        """
+        self._asked("DELETE", path)
+
+    def _asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
         verify = True if self.ca_file is None else create_default_context(cafile=self.ca_file)
         try:
             # A proxy for the outer world must not see the token.
             with closing(httpx.Client(trust_env=False, verify=verify, timeout=SECONDS)) as client:
-                answer = client.get(f"{self.url}{path}", headers=headers)
+                answer = client.request(method, f"{self.url}{path}", headers=headers, json=body)
                 answer.raise_for_status()
-                return answer.json()
+                return answer.json() if answer.content else None
         except httpx.HTTPStatusError as error:
             code = error.response.status_code
             raise NoAnswer(f"{self.url}{path} answers {code}") from error
@@ -170,7 +189,7 @@ def alerts_of(servers: Sequence[Remote], site: str) -> list[Alert]:
         alert
         for alert in found
         if alert.labels.get("site", site) == site
-        and not alert.labels.get("class", "").endswith("-heartbeat")
+        and not alert.labels.get("class", "").endswith("heartbeat")
     ]
 
 

@@ -19,6 +19,12 @@ from rackwatt.collector.ledger.commands.times import local
 from rackwatt.collector.ledger.upkeep import ENDED, EXTENDED, STARTED, Outage
 from rackwatt.collector.site.console import console, stop
 from rackwatt.collector.watchkeeping.assets import need_asset
+from rackwatt.collector.watchkeeping.commands.muting import Mutes
+from rackwatt.collector.watchkeeping.commands.options import (
+    AlertmanagerCa,
+    Alertmanagers,
+    AlertmanagerToken,
+)
 from rackwatt.collector.watchkeeping.commands.recording import WRITING_FAILED, Desk
 from rackwatt.collector.watchkeeping.times import end_of, moment_of
 
@@ -66,13 +72,18 @@ def start_command(
     ] = None,
     data: DataFolder = DATA,
     site: SiteFile = None,
+    alertmanagers: Alertmanagers = None,
+    alertmanager_token_file: AlertmanagerToken = None,
+    alertmanager_ca_file: AlertmanagerCa = None,
 ) -> None:
     """Say that an asset is out of service on purpose.
 
     The page, the wall and the diagram of the chains show it at once, its redundancy group counts
     without it, and the intervals of the books are marked. It stays out until 'maintenance end':
-    after the planned end it is shown as overdue. No alert is muted by it.
+    after the planned end it is shown as overdue. With --alertmanager, alerts that it is not there
+    are muted until the planned end; none of safety, and none of a measured value.
     """
+    mutes = Mutes.of(alertmanagers, alertmanager_token_file, alertmanager_ca_file)
     desk = Desk.of(data, site)
     zone = desk.site.timezone
     need_asset(desk.site, asset, desk.now_ms)
@@ -85,6 +96,7 @@ def start_command(
     verb = "will be" if start > desk.now_ms else "is"
     span = f"from {local(start, zone)} to {local(end, zone)}"
     console().print(f"{asset} {verb} out for maintenance {span}: entry {seq}.")
+    mutes.begin(desk, asset, (start, end), author, reason)
 
 
 @maintenance_app.command(
@@ -104,8 +116,12 @@ def extend_command(
     lasting: Lasting = None,
     data: DataFolder = DATA,
     site: SiteFile = None,
+    alertmanagers: Alertmanagers = None,
+    alertmanager_token_file: AlertmanagerToken = None,
+    alertmanager_ca_file: AlertmanagerCa = None,
 ) -> None:
     """Plan another end. With --for, counted from now."""
+    mutes = Mutes.of(alertmanagers, alertmanager_token_file, alertmanager_ca_file)
     desk = Desk.of(data, site)
     zone = desk.site.timezone
     outage = _open(desk, asset)
@@ -113,6 +129,7 @@ def extend_command(
     end = end_of(until, lasting, start, desk.now_ms, zone)
     seq = desk.record(EXTENDED, {"asset": asset, "until_ms": end}, author, reason)
     console().print(f"{asset} is out for maintenance to {local(end, zone)}: entry {seq}.")
+    mutes.begin(desk, asset, (start, end), author, reason)
 
 
 @maintenance_app.command(
@@ -133,11 +150,16 @@ def end_command(
     ] = None,
     data: DataFolder = DATA,
     site: SiteFile = None,
+    alertmanagers: Alertmanagers = None,
+    alertmanager_token_file: AlertmanagerToken = None,
+    alertmanager_ca_file: AlertmanagerCa = None,
 ) -> None:
     """Say that an asset is back in service.
 
-    Before its planned start, the maintenance is called off.
+    Before its planned start, the maintenance is called off. With --alertmanager, what it muted is
+    heard again.
     """
+    mutes = Mutes.of(alertmanagers, alertmanager_token_file, alertmanager_ca_file)
     desk = Desk.of(data, site)
     zone = desk.site.timezone
     outage = _open(desk, asset)
@@ -151,6 +173,7 @@ def end_command(
     if end <= outage.start_ms:
         said = "stays in service: its maintenance is called off"
     console().print(f"{asset} {said}: entry {seq}.")
+    mutes.end(desk, asset)
 
 
 @maintenance_app.command("list", epilog=more("rackwatt maintenance list --all --json"))

@@ -8,7 +8,13 @@ import typer
 
 Alertmanagers = Annotated[
     list[str] | None,
-    typer.Option("--alertmanager", metavar="URL", help="http://host:9093; each of a cluster."),
+    typer.Option(
+        "--alertmanager",
+        metavar="URL",
+        envvar="RACKWATT_ALERTMANAGER",
+        show_envvar=True,
+        help="http://host:9093; each of a cluster.",
+    ),
 ]
 AlertmanagerToken = Annotated[
     Path | None,

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pages per shift in a simulated month of normal life; JSON on stdout.
+
+Run: `python benchmarks/alert_month.py [--days 30] [--workers 3] [--seed 1]`. A month of
+metrics of the demo site, with mishaps by `benchmarks/parts/month_of_metrics.py`, goes into a real
+Prometheus by `promtool tsdb create-blocks-from openmetrics`; the shipped rules are asked of it over
+the whole month every 20 s, `for` and `keep_firing_for` are applied to the answers, then the shipped
+inhibition and grouping of Alertmanager. What is counted is how often a telephone rings.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from benchmarks.parts.machine import report
+from benchmarks.parts.month_of_metrics import DAY, Mishap, schedule, write
+from servers.programs import require
+from servers.prometheus import Prometheus
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+BEGIN: Final = 1_790_000_000 // DAY * DAY
+STEP: Final = 20
+SHIFT: Final = 12 * 3600
+BUDGET: Final = 2
+DAYS_A_PIECE: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """An alert that fired."""
+
+    labels: Mapping[str, str]
+    start: int
+    end: int
+
+
+def make_blocks(begin: int, days: int, mishaps: list[Mishap], out: Path) -> int:
+    """Write some days as blocks; return how many samples."""
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / "metrics.txt"
+        with text.open("w", encoding="utf-8") as file:
+            count = write(file, begin, days, mishaps)
+        subprocess.run(
+            [require("promtool"), "tsdb", "create-blocks-from", "openmetrics", text, out],
+            check=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+    return count
+
+
+def fired(rule: Mapping[str, Any], prometheus: Prometheus, days: int) -> Iterator[Firing]:
+    """When a rule fired, by its labels."""
+    active: dict[tuple[tuple[str, str], ...], set[int]] = defaultdict(set)
+    for day in range(days):
+        start = BEGIN + day * DAY
+        answer = prometheus.get(
+            "query_range", query=rule["expr"], start=str(start), end=str(start + DAY - STEP),
+            step=str(STEP),
+        )  # fmt: skip
+        for series in answer["result"]:
+            own = {n: v for n, v in series["metric"].items() if n != "__name__"}
+            key = tuple(sorted({**own, **rule["labels"], "alertname": rule["alert"]}.items()))
+            active[key].update(int(float(at)) for at, _ in series["values"])
+    wait, keep = (_seconds(rule.get(name, "0s")) for name in ("for", "keep_firing_for"))
+    for key, times in active.items():
+        for start, end in _spans(sorted(times)):
+            if end - start >= wait:
+                yield Firing(dict(key), start + wait, end + STEP + keep)
+
+
+def _seconds(text: str) -> int:
+    return round(float(text[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": DAY}[text[-1]])
+
+
+def _spans(times: Sequence[int]) -> Iterator[tuple[int, int]]:
+    start = last = times[0]
+    for at in times[1:]:
+        if at - last > STEP:
+            yield start, last
+            start = at
+        last = at
+    yield start, last
+
+
+def audible(found: Sequence[Firing], inhibitions: Sequence[Mapping[str, Any]]) -> list[Firing]:
+    """What no other alert keeps quiet at its start, a group's wait granted."""
+    return [
+        one
+        for one in found
+        if not any(
+            _fits(rule["target_matchers"], one.labels)
+            and _fits(rule["source_matchers"], other.labels)
+            and other.start <= one.start + 5 < other.end
+            and all(one.labels.get(n) == other.labels.get(n) for n in rule["equal"])
+            for rule in inhibitions
+            for other in found
+            if other is not one
+        )
+    ]
+
+
+def _fits(matchers: Sequence[str], labels: Mapping[str, str]) -> bool:
+    for text in matchers:
+        name, sign, value = re.fullmatch(r'(\w+)(=~|=)"(.*)"', text).groups()  # type: ignore[union-attr]
+        own = labels.get(name, "")
+        if not (re.fullmatch(value, own) if sign == "=~" else own == value):
+            return False
+    return True
+
+
+def rings(found: Sequence[Firing]) -> list[tuple[int, str]]:
+    """When a telephone rings, and for what: once for a group that opens or that gets more."""
+    groups: dict[tuple[str, ...], list[Firing]] = defaultdict(list)
+    for one in found:
+        groups[tuple(one.labels.get(n, "") for n in ("alertname", "site", "hall"))].append(one)
+    told: list[tuple[int, str]] = []
+    for key, members in groups.items():
+        last = None
+        for one in sorted(members, key=lambda m: m.start):
+            if last is None or one.start - last >= 60:
+                told.append((one.start, key[0]))
+                last = one.start
+    return sorted(told)
+
+
+def month(days: int, workers: int, seed: int, folder: Path) -> dict[str, Any]:
+    """Simulate, evaluate, count."""
+    mishaps, data = schedule(days, BEGIN, seed), folder / "data"
+    begun = time.monotonic()
+    with ProcessPoolExecutor(workers) as pool:
+        pieces = [
+            pool.submit(make_blocks, BEGIN + day * DAY, min(DAYS_A_PIECE, days - day),
+                        mishaps, folder / f"piece-{day}")
+            for day in range(0, days, DAYS_A_PIECE)
+        ]  # fmt: skip
+        samples = sum(piece.result() for piece in pieces)
+    data.mkdir()
+    for block in folder.glob("piece-*/*"):
+        block.rename(data / block.name)
+    made = time.monotonic() - begun
+    prometheus = Prometheus(folder, {}, [])
+    prometheus.command += ["--storage.tsdb.retention.time=10y"]
+    rules = [
+        rule
+        for path in sorted((ROOT / "alerts" / "rules").glob("*.yaml"))
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+    ]
+    with prometheus:
+        found = [f for rule in rules if "absent" not in rule["expr"]
+                 for f in fired(rule, prometheus, days)]  # fmt: skip
+    routing = yaml.safe_load((ROOT / "alerts" / "alertmanager.yaml").read_text(encoding="utf-8"))
+    loud = audible(found, routing["inhibit_rules"])
+    pages = rings([f for f in loud if f.labels["severity"] in {"page", "safety"}])
+    tickets = rings([f for f in loud if f.labels["severity"] == "ticket"])
+    shifts = Counter((at - BEGIN) // SHIFT for at, _ in pages)
+    count = -(-days * DAY // SHIFT)
+    return {
+        "days": days, "shift_hours": SHIFT // 3600, "samples": samples, "rules": len(rules),
+        "mishaps": dict(Counter(one.kind for one in mishaps)),
+        "pages": len(pages), "pages_by_alert": dict(Counter(name for _, name in pages)),
+        "pages_per_shift_mean": round(len(pages) / count, 3),
+        "pages_per_shift_max": max(shifts.values(), default=0),
+        "shifts_over_budget": sum(n > BUDGET for n in shifts.values()), "shifts": count,
+        "tickets": len(tickets), "tickets_by_alert": dict(Counter(name for _, name in tickets)),
+        "inhibited": len(found) - len(loud),
+        "seconds_simulating": round(made, 1), "seconds": round(time.monotonic() - begun, 1),
+    }  # fmt: skip
+
+
+def main() -> int:
+    """The program: 1 where a shift has more than `BUDGET` pages."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        result = month(options.days, options.workers, options.seed, Path(folder))
+    report("alert_month", result)
+    return 1 if result["shifts_over_budget"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
