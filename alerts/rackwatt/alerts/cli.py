@@ -81,7 +81,7 @@ def build_command(out: Out = None, settings: SettingsFile = None) -> None:
     ),
 )
 def check_command(out: Out = None, settings: SettingsFile = None) -> None:
-    """Say whether the files are what the code makes; print how they differ."""
+    """Say whether the files are what the code makes, or how they differ."""
     wanted = _wanted(out, settings)
     found = [item for folder, texts in wanted.items() for item in _stale(folder, texts)]
     for path, text in found:
@@ -110,7 +110,7 @@ def check_command(out: Out = None, settings: SettingsFile = None) -> None:
     ),
 )
 def list_command(settings: SettingsFile = None) -> None:
-    """Every alert: severity, owner, how long it must last, and what it asks."""
+    """Every alert: severity, owner, how long it lasts, what it asks."""
     from rackwatt.alerts.rules import all_families
     from rackwatt.alerts.thresholds import SettingsError, limits
 

@@ -163,3 +163,8 @@ def per(
         f'"{numerator}" AS "part", {denominator} AS "whole"', measurement, in_place(*places)
     )
     return Target(select('sum("part") / sum("whole")', f"({inner})", []))
+
+
+def energy(measurement: str, power: str, *, places: Sequence[str] = ()) -> Target:
+    """The energy of a power over the range, Wh: its minutes, each a sixtieth of an hour."""
+    return Target(select(f'sum("{power}") / 60', measurement, in_place(*places)))

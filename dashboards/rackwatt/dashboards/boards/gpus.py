@@ -9,7 +9,7 @@ from rackwatt.dashboards.palette import NEUTRAL, SERIES
 from rackwatt.dashboards.panels import lines, stat, table
 from rackwatt.dashboards.sheet import Board, Sheet
 from rackwatt.dashboards.sources import RAW
-from rackwatt.dashboards.states import HALL, RACK, added, now, per, ranked, state, summed
+from rackwatt.dashboards.states import HALL, RACK, added, energy, now, per, ranked, state, summed
 from rackwatt.dashboards.targets import Target, metric
 from rackwatt.dashboards.units import COUNT, PERCENT, unit_of
 from rackwatt.dashboards.variables import PLACE
@@ -26,7 +26,6 @@ def _fleet(sheet: Sheet) -> None:
     sheet.row("fleet")
     for key, field, unit, limit in (
         ("gpus", "gpus_number", COUNT, ""),
-        ("reporting", "gpus_reporting_number", COUNT, ""),
         ("power", "gpu_power_watts", _WATTS, ""),
         ("idle", "gpus_idle_number", COUNT, ""),
         ("idle_power", "gpus_idle_watts", _WATTS, ""),
@@ -34,6 +33,8 @@ def _fleet(sheet: Sheet) -> None:
         shown = stat(unit, limit=limit, color=NEUTRAL, decimals=0 if unit == COUNT else 1)
         sheet.add(key, shown, [summed(HALL, field, "hall", places=_HALL)],
                   width=4, height=5, span=WINDOW)  # fmt: skip
+    sheet.add("energy", stat("watth", decimals=1, color=NEUTRAL),
+              [energy(HALL, "gpu_power_watts", places=_HALL)], width=4, height=5)  # fmt: skip
     used = per(HALL, "gpu_power_watts", '"gpus_reporting_number" * "gpu_utilization_ratio"',
                places=_HALL)  # fmt: skip
     sheet.add("per_used", stat("watth", decimals=0, color=NEUTRAL), [used],
@@ -68,7 +69,7 @@ def _health(sheet: Sheet) -> None:
     ):
         sheet.add(key, stat(COUNT, limit="gpus_slowed" if key != "ecc" else "ecc_uncorrected",
                             decimals=0), [summed(HALL, field, "hall", places=_HALL)],
-                  width=4, height=5, span=WINDOW)  # fmt: skip
+                  width=3, height=5, span=WINDOW)  # fmt: skip
     for key, field in (
         ("hottest", "gpu_temperature_max_celsius"),
         ("hottest_memory", "gpu_memory_temperature_max_celsius"),
@@ -77,9 +78,12 @@ def _health(sheet: Sheet) -> None:
                             "gpu_memory_celsius", decimals=0),
                   [now(HALL, field, how="max", places=_HALL)],
                   width=4, height=5, span=WINDOW)  # fmt: skip
+    reporting = summed(HALL, "gpus_reporting_number", "hall", places=_HALL)
+    sheet.add("reporting", stat(COUNT, color=NEUTRAL, decimals=0), [reporting],
+              width=4, height=5, span=WINDOW)  # fmt: skip
     silent = metric('sum(rackwatt_gpu_nodes{state!="online"}) or vector(0)', instant=True)
     sheet.add("silent_nodes", stat(COUNT, decimals=0, color=NEUTRAL), [silent],
-              width=4, height=5)  # fmt: skip
+              width=3, height=5)  # fmt: skip
     sheet.add("temperature", lines(_CELSIUS, limit="gpu_celsius"),
               state(HALL, "gpu_temperature_max_celsius", fold="max", group=["hall"],
                     places=_HALL, alias="$tag_hall"), width=12, height=8)  # fmt: skip
