@@ -2,8 +2,8 @@
 """Pages per shift in a simulated month of normal life; JSON on stdout.
 
 Run: `python benchmarks/alert_month.py [--days 30] [--workers 3] [--seed 1]`. A month of metrics of
-the demo site, with mishaps by `benchmarks/parts/month_of_metrics.py`, goes into a real Prometheus by
-`promtool tsdb create-blocks-from openmetrics`. The rules, with the site's own threshold where it
+the demo site, with mishaps by `benchmarks/parts/month_of_metrics.py`, goes into a real Prometheus
+by `promtool tsdb create-blocks-from openmetrics`. The rules, with the site's own threshold where it
 needs one, are asked of it over the whole month every 20 s, `for` and `keep_firing_for` are applied
 to the answers, then the shipped inhibition and grouping of Alertmanager. What is counted is how
 often a telephone rings.
