@@ -84,7 +84,7 @@ class Watch:
         return notice
 
     def agents_of(self, hall: str) -> list[int]:
-        """Process ids of the field agents of a hall."""
+        """Processes in which field agents of a hall run, several in one."""
         assert self.system.process is not None
         found: list[int] = []
         for task in Path(f"/proc/{self.system.process.pid}/task").iterdir():
@@ -114,7 +114,8 @@ def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
 
 
 def test_a_healthy_site_is_quiet(watch: Watch) -> None:
-    watch.webhook.wait(lambda n: n.name == "DeadMansSwitch" and n.path == "/heartbeat", 60)
+    # What Prometheus says before it has found Alertmanager it says again after a minute.
+    watch.webhook.wait(lambda n: n.name == "DeadMansSwitch" and n.path == "/heartbeat", 180)
     query = 'count(rackwatt_feed_up == 1) and on () rackwatt_coolant_devices_number{state="fresh"}'
     wait_for("signals in Prometheus", lambda: watch.prometheus.query(query), 90)
     rules = watch.prometheus.get("rules")["groups"]
@@ -172,7 +173,7 @@ def test_a_stuck_meter_is_a_ticket(watch: Watch) -> None:
 
 def test_silent_agents_page_the_platform_and_the_hall_is_blind(watch: Watch) -> None:
     agents = watch.agents_of("hall-a")
-    assert len(agents) == 2, agents
+    assert agents
     for pid in agents:
         os.kill(pid, signal.SIGSTOP)
     broken = time.monotonic()

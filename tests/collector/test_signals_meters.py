@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from collecting import reading, small_site
 from doubles import START_MS
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rackwatt.collector.live.devices import Devices
@@ -53,6 +53,7 @@ def test_a_moving_register_no_load_silence_and_a_replay_are_not_stuck() -> None:
     assert gone.unchanged(START_MS + 300_000) == {}
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1e6), st.floats(0, 1e6))
 def test_a_register_that_goes_back_is_a_reset_unless_it_rolls_over(a: float, b: float) -> None:
     watched = Watched(small_site())

@@ -19,6 +19,13 @@ tried: [alerts.md](alerts.md). The agents' own alarms, which need no Prometheus:
 `rackwatt alerts list` shows what each rule asks. "Lasts" is how long it must be so before it fires,
 "stays" how long it stays on afterwards. "Cases" are those of `promtool test rules`: fires, silent,
 missing data.
+
+A new one is a line in `alerts/rackwatt/alerts/families/`, its texts in `texts/`, its cases in
+`cases/`, and its runbook in `alerts/runbooks/`, then `make fmt`; tests miss what is left out.
+
+On the reference campus (2,540 racks, 49,538 series, 2,000 GPUs in trouble) Prometheus 2.42 takes
+2.3 s of each 10 s for all of them, on four cores that were busy with other work
+(`benchmarks/alert_rules.py`).
 """
 _LIMITS: Final = """## Limits
 

@@ -33,8 +33,8 @@ EXPECTATION_FILE: Final = "pue-expectation.json"
 class Signals:
     """What alerts need beside the figures.
 
-    Characteristics: looks every 2 s, at sites of more than 500 racks every 10 s, in a thread of
-    its own while nobody changes the readings; a scrape renders what the last look found.
+    Characteristics: looks every 2 s, at sites of more than 500 racks every 10 s, in a thread
+    while nobody changes the readings; a scrape renders what the last look found.
 
     Args:
         site: the site.
@@ -87,8 +87,10 @@ class Signals:
         """Look until cancelled; a turn that is missed is skipped."""
         seconds = SLOW_SECONDS if len(self._site.racks) > MANY_RACKS else SECONDS
         async for _ in ticks(seconds, self._clock):
+            feeds = await asyncio.to_thread(self._of_feeds)
             async with self._turn:
-                self._families = await asyncio.to_thread(self.look)
+                read = await asyncio.to_thread(self._of_readings)
+            self._families = [family for family in (*feeds, *read) if family.samples]
 
     def families(self) -> Sequence[Metric]:
         """The metrics of the last look."""
@@ -96,10 +98,12 @@ class Signals:
 
     def look(self) -> list[Metric]:
         """Look at everything; blocks."""
+        return [f for f in (*self._of_feeds(), *self._of_readings()) if f.samples]
+
+    def _of_readings(self) -> list[Metric]:
         now = self._clock.now_ms()
         racks = self._site.racks_at(now)
-        found = [
-            *self._of_feeds(),
+        return [
             *self._of_supply(now),
             *self._of_racks(racks, now),
             *self._of_coolant(now),
@@ -107,7 +111,6 @@ class Signals:
             *self._of_meters(now),
             *self._of_weather(now),
         ]
-        return [family for family in found if family.samples]
 
     def _told(self, spec: MetricSpec, rows: Iterator[tuple[str | float, ...]]) -> Metric:
         """Rows of labels and a value, the site put before them."""
