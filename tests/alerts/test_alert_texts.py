@@ -96,8 +96,8 @@ def test_links_lead_to_runbook_and_dashboard() -> None:
     told = annotations(family.alerts[0], family.key, settings, GIVEN)
     assert told["runbook_url"] == "https://wiki.example.net/rb/FeedLost.md"
     url = expanded(told["dashboard_url"], {"site": "demo"})
-    assert url == "https://g.example.net/d/rackwatt-energy-en?var-site=demo"
-    assert expanded(told["dashboard_url"], {}) == "https://g.example.net/d/rackwatt-energy-en"
+    assert url == "https://g.example.net/d/rackwatt-chain-en?var-site=demo"
+    assert expanded(told["dashboard_url"], {}) == "https://g.example.net/d/rackwatt-chain-en"
 
 
 def test_names_in_arabic_lines_stand_apart() -> None:

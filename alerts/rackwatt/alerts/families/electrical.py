@@ -16,7 +16,7 @@ _IMPORT: Final = 'rackwatt_source_power_watts{source="grid"}'
 
 
 def _of(name: str, expr: str, severity: Severity, wait: str = "", keep: str = "") -> Alert:
-    return Alert(name=name, expr=expr, severity=severity, owner="electrical", board="energy",
+    return Alert(name=name, expr=expr, severity=severity, owner="electrical", board="chain",
                  wait=wait, keep=keep)  # fmt: skip
 
 

@@ -15,14 +15,14 @@ _ALL: Final = "rackwatt_gpus_number"
 
 
 def _of(name: str, expr: str, severity: Severity, wait: str = "", keep: str = "") -> Alert:
-    return Alert(name=name, expr=expr, severity=severity, owner="IT", board="now",
+    return Alert(name=name, expr=expr, severity=severity, owner="IT", board="gpus",
                  wait=wait, keep=keep)  # fmt: skip
 
 
 def _single(name: str, trouble: str, wait: str = "") -> Alert:
     """One GPU's trouble: a ticket for the queue of those who swap trays."""
     return Alert(name=name, expr=f'rackwatt_gpu_trouble{{trouble="{trouble}"}} == 1',
-                 severity="ticket", owner="IT", board="now", wait=wait, keep="15m",
+                 severity="ticket", owner="IT", board="gpus", wait=wait, keep="15m",
                  labels={"queue": "remediation"})  # fmt: skip
 
 

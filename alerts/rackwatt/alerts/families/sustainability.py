@@ -35,6 +35,8 @@ def alerts(limits: Limits) -> list[Alert]:
             "ticket", "1m", "5m"),
         _of("RegisterReset",
             f"time() - rackwatt_register_reset_timestamp_seconds < {_DAY}", "ticket"),
+        _of("MaintenanceOverdue",
+            "rackwatt_maintenance_overdue_number > 0", "ticket", "15m"),
         _of("CalibrationOverdue",
             "rackwatt_meters_calibration_overdue_number > 0", "ticket", "1h"),
     ]  # fmt: skip

@@ -19,7 +19,7 @@ _ROW: Final = "count by (site, hall, row)"
 
 
 def _of(name: str, expr: str, severity: Severity, wait: str = "", keep: str = "") -> Alert:
-    return Alert(name=name, expr=expr, severity=severity, owner="mechanical", board="now",
+    return Alert(name=name, expr=expr, severity=severity, owner="mechanical", board="thermal",
                  wait=wait, keep=keep)  # fmt: skip
 
 
