@@ -15,6 +15,7 @@ import typer
 from rackwatt.collector.helptext import NARROW, more
 from rackwatt.collector.roles.arguments import UsageProblem, http_url, usable_authority
 from rackwatt.collector.store.base import StoreError
+from rackwatt.collector.store.copy_command import copy_command
 from rackwatt.collector.store.dump import (
     Dump,
     Selection,
@@ -263,3 +264,14 @@ def _store_directories(data: Path) -> list[Path]:
     if not found:
         _fail(f"no folder {data}", 2)
     return found
+
+
+store_app.command(
+    "copy",
+    epilog=more(
+        "rackwatt store copy --data data --influx http://127.0.0.1:8086 \\\n"
+        "      --influx-token-file tokens/influx-write.token",
+        failed="InfluxDB does not answer, or refused rows; what was copied is remembered",
+        wrong="no embedded store there, or wrong usage",
+    ),
+)(copy_command)
