@@ -14,7 +14,7 @@ import pstats
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import pi, sin
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -87,17 +87,29 @@ def readings(days: int) -> Iterator[list[InputRecord]]:
     yield hour
 
 
-def timed(work: Callable[[], T], *, profile: bool) -> tuple[float, T]:
-    """Do something; say how long it took, and where if that is asked for."""
+def timed(work: Callable[[], T], *, profile: bool) -> tuple[float, float, T]:
+    """Do something; say how long it and the processor took, and where if that is asked for."""
     profiler = cProfile.Profile()
-    begin = time.perf_counter()
+    begin, busy = time.perf_counter(), time.process_time()
     if profile:
         profiler.enable()
     result = work()
+    took, busy = time.perf_counter() - begin, time.process_time() - busy
     if profile:
         profiler.disable()
         pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(30)
-    return time.perf_counter() - begin, result
+    return took, busy, result
+
+
+def figures(name: str, took: Sequence[float], rows: int) -> dict[str, float]:
+    """What is told of one part, by its seconds and those of the processor."""
+    seconds, processor = took
+    return {
+        f"{name}_seconds": round(seconds, 2),
+        f"{name}_processor_seconds": round(processor, 2),
+        f"{name}_microseconds_per_row": round(seconds / max(rows, 1) * 1e6, 1),
+        f"{name}_processor_microseconds_per_row": round(processor / max(rows, 1) * 1e6, 1),
+    }
 
 
 def opened(folder: Path, text: str) -> tuple[Site, Ledger]:
@@ -122,20 +134,20 @@ def measure(folder: Path, days: int, *, profile: bool) -> dict[str, Any]:
             count += len(hour)
         return count
 
-    taken, count = timed(take_in, profile=profile)
-    booked, done = timed(lambda: book.close_intervals(now), profile=profile)
+    taken, _, count = timed(take_in, profile=profile)
+    *booked, done = timed(lambda: book.close_intervals(now), profile=profile)
     size = path.stat().st_size
     book.restate(BEGIN, now, "bench", "to measure it")
-    again, unchanged = timed(book.book_again, profile=profile)
+    *again, unchanged = timed(book.book_again, profile=profile)
     assert unchanged.restated == 0, unchanged
     book.close()
     site, book = opened(folder, OTHER_FACTORS + SITE)
     book.restate(BEGIN, now, "bench", "to measure it")
-    other, changed = timed(book.book_again, profile=profile)
+    *other, changed = timed(book.book_again, profile=profile)
     assert changed.restated > 0.9 * done.closed, changed
     at = BEGIN + 3 * 60 * MINUTE
     book.apply([InputRecord("pv-1", at, {"energy_import_watt_hours": 101_300.0}, at)], 0, "late")
-    carried, moved = timed(book.book_again, profile=profile)
+    *carried, moved = timed(book.book_again, profile=profile)
     head = book.head_seq()
     book.close()
     stock, factors, battery = initial_stock(site), site_factors(site), battery_parameters(site)
@@ -143,23 +155,19 @@ def measure(folder: Path, days: int, *, profile: bool) -> dict[str, Any]:
     def prove() -> Verification:
         return verify(path, site=site, factors=factors, battery=battery, initial_watt_hours=stock)
 
-    proved, proof = timed(prove, profile=profile)
+    proved, _, proof = timed(prove, profile=profile)
     assert proof.sound, proof.findings[:3]
     rows = done.closed
     return {
         "days": days,
         "rows": rows,
         "apply_microseconds_per_reading": round(taken / count * 1e6, 1),
-        "book_seconds": round(booked, 2),
-        "book_microseconds_per_row": round(booked / rows * 1e6, 1),
-        "restate_from_inputs_seconds": round(again, 2),
-        "restate_from_inputs_microseconds_per_row": round(again / rows * 1e6, 1),
+        **figures("book", booked, rows),
+        **figures("restate_from_inputs", again, rows),
         "restate_with_other_factors_rows": changed.restated,
-        "restate_with_other_factors_seconds": round(other, 2),
-        "restate_with_other_factors_microseconds_per_row": round(other / changed.restated * 1e6, 1),
+        **figures("restate_with_other_factors", other, changed.restated),
         "battery_only_rows": moved.restated,
-        "battery_only_seconds": round(carried, 2),
-        "battery_only_microseconds_per_row": round(carried / max(moved.restated, 1) * 1e6, 1),
+        **figures("battery_only", carried, moved.restated),
         "verify_seconds": round(proved, 2),
         "entries": head,
         "file_bytes_per_day": round(size / days),

@@ -39,7 +39,7 @@ DAY_MS: Final = 24 * HOUR_MS
 
 def total(values: Iterable[float | None]) -> float | None:
     """Sum values, or ``None`` if one of them is unknown. The empty sum is 0."""
-    known = [*values]
+    known = values if type(values) is list else [*values]
     return None if None in known else fsum(known)  # type: ignore[arg-type]
 
 

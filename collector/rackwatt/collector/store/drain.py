@@ -15,6 +15,7 @@ import numpy as np
 from rackwatt.collector.ingest.counts import REFUSED
 from rackwatt.collector.ingest.spool import STORE, Batch, DeadLetter, Record, Spool
 from rackwatt.collector.site import Site
+from rackwatt.collector.store.ahead import ReadAhead
 from rackwatt.collector.store.base import Row, Store, StoreRefused, StoreUnavailable, WriteResult
 from rackwatt.collector.store.letters import to_payload
 from rackwatt.collector.store.points import Points, Values
@@ -31,8 +32,6 @@ _log = logging.getLogger(__name__)
 
 BATCH_MESSAGES: Final = 2000
 _LEAST_MESSAGES: Final = 10
-BATCH_BYTES: Final = 8_000_000
-"""Of payload: decoded it takes some ten times as much memory."""
 PACE_SECONDS: Final = 0.2
 """Between two batches of what comes live: a request of 4,000 rows costs little more than one of
 40, and a second is allowed."""
@@ -85,6 +84,7 @@ class Drain:
         self._clock = clock
         self.rollups = rollups
         self._series = SeriesBook(site)
+        self._reader = ReadAhead(spool)
         self._drained_ms = 0
         self._failed = False
         self._tried = asyncio.Event()
@@ -179,6 +179,7 @@ class Drain:
                         self._write(prepared, backoff), name="drain-write"
                     )
         finally:
+            self._reader.close()
             if writing is not None:
                 writing.cancel()
                 await asyncio.wait((writing,))
@@ -196,7 +197,7 @@ class Drain:
             await asyncio.sleep(pace if writing.exception() is None else 0.0)
         if writing is not None and writing.done() and writing.exception() is not None:
             return None
-        records = await self._spool.read(after, self._limit, BATCH_BYTES)
+        records = await self._reader.read(after, self._limit)
         return await self._prepare(records) if records else None
 
     async def _prepare(self, records: Sequence[Record]) -> Prepared:
