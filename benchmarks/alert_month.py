@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -166,6 +166,16 @@ def month(days: int, workers: int, seed: int, folder: Path) -> dict[str, Any]:
     for block in folder.glob("piece-*/*"):
         block.rename(data / block.name)
     made = time.monotonic() - begun
+    result = judged(folder, days, workers)
+    return {
+        "days": days, "samples": samples, "mishaps": dict(Counter(one.kind for one in mishaps)),
+        **result,
+        "seconds_simulating": round(made, 1), "seconds": round(time.monotonic() - begun, 1),
+    }  # fmt: skip
+
+
+def judged(folder: Path, days: int, workers: int) -> dict[str, Any]:
+    """What the rules say of the blocks in a folder."""
     own = build_rules(folder)
     prometheus = Prometheus(folder, {}, [], rules=own)
     prometheus.command += ["--storage.tsdb.retention.time=10y"]
@@ -175,9 +185,10 @@ def month(days: int, workers: int, seed: int, folder: Path) -> dict[str, Any]:
         for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
         for rule in group["rules"]
     ]
-    with prometheus:
-        found = [f for rule in rules if "absent" not in rule["expr"]
-                 for f in fired(rule, prometheus, days)]  # fmt: skip
+    asked = [rule for rule in rules if "absent" not in rule["expr"]]
+    with prometheus, ThreadPoolExecutor(workers) as pool:
+        answers = pool.map(lambda rule: list(fired(rule, prometheus, days)), asked)
+        found = [one for answer in answers for one in answer]
     routing = yaml.safe_load((ROOT / "alerts" / "alertmanager.yaml").read_text(encoding="utf-8"))
     loud = audible(found, routing["inhibit_rules"])
     pages = rings([f for f in loud if f.labels["severity"] in {"page", "safety"}])
@@ -185,15 +196,13 @@ def month(days: int, workers: int, seed: int, folder: Path) -> dict[str, Any]:
     shifts = Counter((at - BEGIN) // SHIFT for at, _ in pages)
     count = -(-days * DAY // SHIFT)
     return {
-        "days": days, "shift_hours": SHIFT // 3600, "samples": samples, "rules": len(rules),
-        "mishaps": dict(Counter(one.kind for one in mishaps)),
+        "shift_hours": SHIFT // 3600, "rules": len(rules),
         "pages": len(pages), "pages_by_alert": dict(Counter(name for _, name in pages)),
         "pages_per_shift_mean": round(len(pages) / count, 3),
         "pages_per_shift_max": max(shifts.values(), default=0),
         "shifts_over_budget": sum(n > BUDGET for n in shifts.values()), "shifts": count,
         "tickets": len(tickets), "tickets_by_alert": dict(Counter(name for _, name in tickets)),
         "inhibited": len(found) - len(loud),
-        "seconds_simulating": round(made, 1), "seconds": round(time.monotonic() - begun, 1),
     }  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def _feeds(limits: Limits) -> list[Alert]:
     feed = "by (site, feed, side)"
     spare = "rackwatt_redundancy_spare_number"
     return [
-        _of("FeedLost", "rackwatt_feed_up == 0", "page", "20s", "1m"),
+        _of("FeedLost", "rackwatt_feed_up == 0", "page", "10s", "1m"),
         _of("FeedMeterSilent", "rackwatt_feed_meters_silent_number > 0", "ticket", "5m", "5m"),
         _of("EdgeOverloaded", f"{_LOAD} {limits.bad('feed_load_ratio')}", "page", "20s", "2m"),
         _of("EdgeNearRating", f"{_LOAD} {limits.warn('feed_load_ratio')}", "ticket", "15m", "15m"),

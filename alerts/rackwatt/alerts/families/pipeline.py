@@ -41,7 +41,7 @@ def _agents(limits: Limits) -> list[Alert]:
     )
     return [
         _of("BrokerDown", "rackwatt_broker_up == 0", "page", "20s", "1m"),
-        _of("AgentSilent", silent, "page", "20s", "1m"),
+        _of("AgentSilent", silent, "page", "10s", "1m"),
         _of("RackNodesSilent",
             f'sum by (site, rack) ({_NODES}{{state!="online"}}) / sum by (site, rack) ({_NODES})'
             f" {limits.bad('nodes_silent_ratio')}", "ticket", "5m", "5m"),
