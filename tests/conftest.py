@@ -4,8 +4,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["servers.fixtures"]
+
+# How long an example takes says what else the machine does, and nothing of the code.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 _LONG = ("test_whole.py", "test_whole_influx.py")
 

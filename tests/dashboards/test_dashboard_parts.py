@@ -81,7 +81,10 @@ def test_names_of_the_copy() -> None:
 def test_thresholds_colour_from_good_to_bad() -> None:
     assert FILE.resolve().parts[-2:] == ("alerts", "thresholds.yaml")
     for name, limit in limits().items():
-        assert (limit.warn <= limit.bad) == (limit.when == "above"), name
+        low, high = sorted([limit.warn, limit.bad])
+        assert (limit.warn, limit.bad) == ((low, high) if limit.when == "above" else (high, low)), (
+            name
+        )
         values = [step.value for step in steps(name).steps or []]
         assert values[0] is None
         assert values[1:] == sorted([limit.warn, limit.bad])

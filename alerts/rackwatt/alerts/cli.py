@@ -18,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     context_settings=NARROW,
-    help="Alerts: rules for Prometheus with a site's own thresholds; build, check, list.",
+    help="Alert rules for Prometheus: build, check, list.",
 )
 
 Out = Annotated[
