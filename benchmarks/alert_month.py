@@ -112,19 +112,18 @@ def _spans(times: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 def audible(found: Sequence[Firing], inhibitions: Sequence[Mapping[str, Any]]) -> list[Firing]:
     """What no other alert keeps quiet at its start, a group's wait granted."""
-    return [
-        one
-        for one in found
-        if not any(
-            _fits(rule["target_matchers"], one.labels)
-            and _fits(rule["source_matchers"], other.labels)
-            and other.start <= one.start + 5 < other.end
-            and all(one.labels.get(n) == other.labels.get(n) for n in rule["equal"])
-            for rule in inhibitions
-            for other in found
-            if other is not one
-        )
-    ]
+    quiet: set[int] = set()
+    for rule in inhibitions:
+        spans: dict[tuple[str | None, ...], list[Firing]] = defaultdict(list)
+        for one in found:
+            if _fits(rule["source_matchers"], one.labels):
+                spans[tuple(one.labels.get(n) for n in rule["equal"])].append(one)
+        for index, one in enumerate(found):
+            if spans and _fits(rule["target_matchers"], one.labels):
+                causes = spans.get(tuple(one.labels.get(n) for n in rule["equal"]), [])
+                if any(c.start <= one.start + 5 < c.end for c in causes if c is not one):
+                    quiet.add(index)
+    return [one for index, one in enumerate(found) if index not in quiet]
 
 
 def _fits(matchers: Sequence[str], labels: Mapping[str, str]) -> bool:
