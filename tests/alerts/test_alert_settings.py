@@ -102,7 +102,7 @@ def test_check_prints_how_a_file_differs(tmp_path: Path) -> None:
 def test_list_names_each_alert() -> None:
     done = CliRunner().invoke(app, ["list"])
     assert done.exit_code == 0
-    assert "  FeedLost                     page    electrical      20s\n" in done.output
+    assert "  FeedLost                     page    electrical      10s\n" in done.output
 
 
 @given(st.sampled_from(["above", "below"]), st.floats(-1e9, 1e9), st.floats(0, 1e9))

@@ -12,6 +12,8 @@ _VOLTAGE: Final = "rackwatt_voltage_ratio"
 _FREQUENCY: Final = "rackwatt_frequency_hertz"
 _PROJECTED: Final = "rackwatt_settlement_projected_watts"
 _SUBSCRIBED: Final = "on (site) rackwatt_settlement_subscribed_watts"
+_SHIFT: Final = "12h"
+"""What hovers at its limit is one ticket a shift, and not one an hour."""
 _IMPORT: Final = 'rackwatt_source_power_watts{source="grid"}'
 
 
@@ -35,12 +37,12 @@ def _feeds(limits: Limits) -> list[Alert]:
         _of("EdgeNearRating", f"{_LOAD} {limits.warn('feed_load_ratio')}", "ticket", "15m", "15m"),
         _of("FailoverRisk",
             f"rackwatt_feed_failover_ratio {limits.bad('feed_failover_ratio')}",
-            "ticket", "10m", "15m"),
+            "ticket", "10m", _SHIFT),
         _of("PhaseImbalance",
             f"max {feed} ({_CURRENT}) / avg {feed} ({_CURRENT}) - 1"
             f" {limits.warn('phase_imbalance_ratio')}\n"
             f"and on (site, feed, side) {_LOAD} {limits.warn('phase_imbalance_load_ratio')}\n",
-            "ticket", "15m", "15m"),
+            "ticket", "15m", _SHIFT),
         _of("RedundancyGone",
             f"{spare} {limits.bad('redundancy_spare_number')}",
             "page", "20s", "2m"),

@@ -96,7 +96,7 @@ def restore_command(
     ] = None,
     only_list: Annotated[bool, typer.Option("--list", help="Only say what is in it.")] = False,
 ) -> None:
-    """Put a backup's files into an empty folder, each proved by its hash.
+    """Put a backup into an empty folder, proved by its hashes.
 
     The site file and what it names come into the folder 'site' there. Then start as before: what
     arrived after the backup is asked for again from the agents, which keep a day.
