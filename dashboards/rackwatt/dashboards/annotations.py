@@ -11,7 +11,7 @@ from rackwatt.dashboards.sources import RAW, ROLLUPS, TYPES
 from rackwatt.dashboards.texts import Speaker
 
 _GRAFANA: Final = "-- Grafana --"
-_AT_MOST: Final = "LIMIT 300"
+_AT_MOST: Final = "ORDER BY time DESC LIMIT 300"
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,11 @@ and give Grafana `RACKWATT_INFLUX_URL`, `RACKWATT_INFLUX_READ_TOKEN`, `RACKWATT_
 - **Now** means the newest booked minute; panels with a time of their own say so.
 - **Colours.** One colour per source everywhere, the same as on the live page. Thresholds stand in
   `alerts/thresholds.yaml`, for alerts too.
-- **Marks** on the time axis: events, maintenance, and, when switched on, restatements.
+- **Marks** on the time axis: events, maintenance, and, when switched on, restatements; of minutes
+  that are booked, the newest 300 in the range.
+- **Down to one GPU.** A click on a hall chooses it, a click on a rack opens that rack and its GPUs.
+- **Not shown**, because nobody reads it: supply and return heat index (SHI, RHI) need the
+  temperature of the air that the coolers give; harmonics need a meter that tells them.
 
 ## Making one more
 

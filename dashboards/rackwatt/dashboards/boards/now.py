@@ -48,11 +48,12 @@ def _top(sheet: Sheet) -> None:
               [newest(f"{FIGURES}_1h", "pue_category")],
               width=4, height=5, span="3h")  # fmt: skip
     sheet.add("load", stat(unit_of("power_watts"), decimals=2),
-              [newest(FIGURES, "load_watt_hours", scale=60)],
-              width=4, height=5, span=WINDOW, links=[drill("energy", sheet.speaker)])  # fmt: skip
+              [newest(FIGURES, "load_watt_hours", scale=60)], width=4, height=5, span=WINDOW,
+              links=[drill(key, sheet.speaker) for key in ("energy", "chain", "thermal")]
+              )  # fmt: skip
     sheet.add("it", stat(unit_of("power_watts"), decimals=2),
-              [newest(FIGURES, "load_it_watt_hours", scale=60)],
-              width=4, height=5, span=WINDOW)  # fmt: skip
+              [newest(FIGURES, "load_it_watt_hours", scale=60)], width=4, height=5, span=WINDOW,
+              links=[drill(key, sheet.speaker) for key in ("gpus", "tenants")])  # fmt: skip
     targets = [newest(FIGURES, _intensity(name), alias=name) for name in INTENSITIES]
     sheet.add("intensity", stat(unit_of(_intensity("operational")), decimals=0, names=True),
               targets, width=8, height=5, span=WINDOW, colors=INTENSITIES)  # fmt: skip

@@ -4,7 +4,7 @@
 from typing import Final
 
 from rackwatt.dashboards.influxql import PLACES, readings
-from rackwatt.dashboards.links import drill_cell
+from rackwatt.dashboards.links import drill, drill_cell
 from rackwatt.dashboards.palette import SERIES
 from rackwatt.dashboards.panels import grid, lines, stat, table
 from rackwatt.dashboards.sheet import Board, Sheet
@@ -54,7 +54,8 @@ def _air(sheet: Sheet) -> None:
     cells = state(RACK, "inlet_temperature_celsius", fold="max", group=["hall", "row"],
                   places=PLACES, alias="$tag_hall $tag_row", levels=QUARTERS)  # fmt: skip
     sheet.add("inlets", grid(_CELSIUS, limit="inlet_celsius"), cells,
-              width=16, height=10, span="6h")  # fmt: skip
+              width=16, height=10, span="6h",
+              links=[drill("thermal", sheet.speaker, "hall", "row")])  # fmt: skip
     columns = {"top": (sheet.speaker.name("inlet"), _CELSIUS),
                "rack": (sheet.speaker.name("rack"), "")}  # fmt: skip
     sheet.add("hottest_racks", table(columns, hidden=["Time"], limit="inlet_celsius",
@@ -83,7 +84,8 @@ def _air(sheet: Sheet) -> None:
               colors={"high": SERIES[4], "low": SERIES[0]})  # fmt: skip
     sheet.add("dew_point", lines(_CELSIUS),
               state(HALL, "dew_point_max_celsius", fold="max", group=["hall"], places=_HALL,
-                    alias="$tag_hall"), width=6, height=8)  # fmt: skip
+                    alias="$tag_hall"), width=6, height=8,
+              links=[drill("thermal", sheet.speaker, "hall")])  # fmt: skip
 
 
 def _coolant(sheet: Sheet) -> None:
