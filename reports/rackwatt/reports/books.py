@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A ledger as it stood at one entry of its journal: what came later is not seen."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from rackwatt.collector.ledger.by_meter import TOPOLOGY
 from rackwatt.collector.ledger.chain import ATTRIBUTION, INTERVAL, Act, parsed
 from rackwatt.collector.ledger.journal import LedgerRow
 from rackwatt.collector.ledger.reading import LedgerReader
@@ -51,13 +49,6 @@ class BooksAt(LedgerReader):
     def quarters(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, int, str]]:
         """Entry, start and row of the quarter hours as they were attributed then."""
         yield from self._db.execute(_QUARTERS, (ATTRIBUTION, start_ms, end_ms, self.entry))
-
-    def meters(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, str | None]]:
-        """Start and meters' energies of quarter hours, as JSON; ``None``: one does not say."""
-        for _, start, text in self.quarters(start_ms, end_ms):
-            row = json.loads(text)
-            told = None if TOPOLOGY in row["flags"] else row.get("meters")
-            yield start, None if told is None else json.dumps(told)
 
     def acts(self, name: str | None = None) -> list[Act]:
         """All decisions of until then, or those of one name, oldest first."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tenants of a period: sums of the quarter hours that the journal attributes."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from math import floor, fsum
+from math import floor
 from typing import Final
 
 import msgspec
@@ -17,8 +17,6 @@ from rackwatt.collector.site import Site
 from rackwatt.reports.parts import GpuFleet, TenantLine
 
 _KILO: Final = 1000.0
-Price = Callable[[int], float]
-"""What a kWh costs in the quarter hour that begins then."""
 
 
 class Share(msgspec.Struct):
@@ -36,12 +34,19 @@ class Share(msgspec.Struct):
 
 
 class Quarter(msgspec.Struct):
-    """One quarter hour's attribution, as far as statements need it."""
+    """One quarter hour's attribution, as far as reports need it."""
 
+    flags: list[str] = []
     tenants: dict[str, Share] | None = None
+    meters: dict[str, float | None] | None = None
 
 
 _DECODER: Final = msgspec.json.Decoder(Quarter)
+
+
+def read_quarter(text: str) -> Quarter:
+    """Return a row of attribution, read."""
+    return _DECODER.decode(text)
 
 
 @dataclass(slots=True)
@@ -75,16 +80,20 @@ class Tenancy:
     entry: int = 0
     tallies: dict[str, _Tally] = field(default_factory=dict)
 
-    def take(self, quarters: Iterable[tuple[int, int, str]], price: Price | None = None) -> None:
-        """Add quarter hours: entry, start and row of each."""
-        for seq, start, text in quarters:
-            self.entry = max(self.entry, seq)
-            found = _DECODER.decode(text).tenants
-            if found is None:
-                continue
-            self.quarters += 1
-            for name, share in found.items():
-                self._add(name, share, None if price is None else price(start))
+    def take(self, seq: int, quarter: Quarter, price: float | None = None) -> None:
+        """Add a quarter hour.
+
+        Args:
+            seq: Its entry in the journal.
+            quarter: What it says.
+            price: What a kWh costs in it, where there is a tariff.
+        """
+        self.entry = max(self.entry, seq)
+        if quarter.tenants is None:
+            return
+        self.quarters += 1
+        for name, share in quarter.tenants.items():
+            self._add(name, share, price)
 
     def _add(self, name: str, share: Share, price: float | None) -> None:
         tally = self.tallies.setdefault(name, _Tally())
@@ -191,9 +200,3 @@ def fleet(lines: Iterable[TenantLine]) -> GpuFleet | None:
         allocated_gpu_hours=total([one.gpu_hours for one in tenants]) if tenants else 0.0,
         it_watt_hours=total([one.it_watt_hours for one in found]),
     )
-
-
-def costs(lines: Iterable[TenantLine]) -> float | None:
-    """What all tenants together pay; ``None`` without a tariff."""
-    known = [one.price for one in lines if one.price is not None]
-    return fsum(known) if known else None
