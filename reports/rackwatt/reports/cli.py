@@ -222,7 +222,7 @@ def _file(folder: Path, language: str, made: Report) -> None:
         write_file(folder / below, text.encode())
     printing = _printing()
     if printing is None:
-        console(err=True).print("no PDF: its extra is missing: pip install 'rackwatt[report]'")
+        typer.echo("no PDF: its extra is missing: pip install 'rackwatt[report]'", err=True)
         return
     pages: bytes = printing.report_pdf(report, language, filed.signatures)
     write_file(folder / f"{name}.pdf", pages)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rackwatt.collector.accounting.keyfigures import SIGNED_COVERAGE
+from rackwatt.collector.accounting.tenants import OPERATOR
 from rackwatt.collector.ledger.chain import Act
 from rackwatt.collector.ledger.months import (
     CLOSED_ACT,
@@ -110,7 +111,7 @@ def tenant_notes(lines: Sequence[TenantLine]) -> list[Reason]:
     """Say which tenants have no name, and what an incomplete statement lacks."""
     found = []
     for one in lines:
-        if not one.name and one.id != "operator":
+        if one.name in {"", one.id} and one.id != OPERATOR:
             text = f"tenant {one.id} has no name in the site file: its id stands in its place"
             found.append(reason("tenant_without_name", text, tenant=one.id))
     worst = min((one.coverage_ratio for one in lines), default=1.0)
