@@ -215,7 +215,7 @@ def test_a_year_has_its_months_and_says_what_it_lacks(books: Path, tmp_path: Pat
     done = call("--year", "2026", "--data", books, "--out", tmp_path)
     assert done.exit_code == 0, done.output
     report = read_filed(tmp_path / "rackwatt-demo-2026-en.json").report
-    assert [month.label for month in report.months] == ["2026-02"]
+    assert [month.label for month in report.months] == ["2026-01", "2026-02", "2026-03"]
     assert report.state == "preliminary"
     assert {"half_booked", "not_closed"} <= {one.code for one in report.reasons}
     assert report.figures["load_watt_hours"] is None  # below 95 % of the year: no figure

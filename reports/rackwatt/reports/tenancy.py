@@ -168,7 +168,7 @@ def _passed(load: float | None, whole: float | None, retired: float) -> float | 
 def _line(found: Tenancy, name: str, title: str, rounded: int | None) -> TenantLine:
     tally = found.tallies[name]
     origins = sorted(key for key in tally.sums if key.startswith("origin:"))
-    unknown = max(tally.unknown.values(), default=0)
+    unknown = tally.unknown.get("load", 0)
     return TenantLine(
         id=name,
         name=title,
