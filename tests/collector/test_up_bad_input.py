@@ -246,7 +246,8 @@ COMMANDS = dict(every_command())
 
 def test_all_groups_are_there() -> None:
     assert {name for name, group in COMMANDS.items() if group} == {
-        "", "deadletter", "ledger", "maintenance", "meter", "pki", "shift", "site", "store", "twin",
+        "", "dashboards", "deadletter", "ledger", "maintenance", "meter", "pki", "report", "shift",
+        "site", "store", "twin",
     }  # fmt: skip
     assert {"ledger import", "site move", "twin simulate", "pki revoke"} <= set(COMMANDS)
 

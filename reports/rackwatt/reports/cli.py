@@ -49,7 +49,11 @@ _PRINTING: Final = "rackwatt.reports.pdf.printing"
 
 app = typer.Typer(
     name="report",
-    help="Make, prove and sign the monthly report.",
+    help=(
+        "Make, prove and sign the monthly report.\n\n"
+        "From the book of record alone: the same books give the same bytes, whenever and wherever "
+        "it is called. A report that is not final says so, and why."
+    ),
     invoke_without_command=True,
     no_args_is_help=True,
     add_completion=False,
@@ -88,11 +92,7 @@ def report_command(
     data: DataFolder = DATA,
     site: SiteFile = None,
 ) -> None:
-    """Make the report of a month or a year: PDF, CSV and JSON, with tenants' statements.
-
-    From the book of record alone: the same books give the same bytes, whenever and wherever it is
-    called. A report that is not final says so, and why.
-    """
+    """Make the report of a month or a year: PDF, CSV and JSON, with tenants' statements."""
     if context.invoked_subcommand is not None:
         return
     if (month is None) == (year is None):
@@ -134,7 +134,11 @@ def verify_command(
     data: DataFolder = DATA,
     site: SiteFile = None,
 ) -> None:
-    """Compute every figure of a report again, from the entry of the journal that it names."""
+    """Compute a report again from the journal.
+
+    Every figure, from the entry of the journal that the report names; what was restated since is
+    told. With --key the signatures are checked too.
+    """
     try:
         filed = read_filed(file)
         trusted = [PublicKey.read(path) for path in keys or []]
@@ -180,10 +184,10 @@ def sign_command(
         typer.Option("--time", metavar="TIME", help="When, ISO 8601 with offset; default: now."),
     ] = None,
 ) -> None:
-    """Put an Ed25519 signature under a final report, which freezes it.
+    """Sign a final report, which freezes it.
 
-    From then on a change in the books makes a revision with a table of differences; the signed
-    one stays in revisions/.
+    With Ed25519, by your key. From then on a change in the books makes a revision with a table of
+    differences; the signed one stays in revisions/.
     """
     if role not in ROLES:
         stop(f"--role: no role {role!r}: choose {', '.join(ROLES)}")
