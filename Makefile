@@ -25,7 +25,7 @@ check: $(VENV)/.ready ## Format, lint, types, structure, generated files, licenc
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@PYTHONPATH=wire:agents:collector:twin:dashboards:alerts $(BIN)/lint-imports
+	@PYTHONPATH=wire:agents:collector:twin:dashboards:alerts:reports $(BIN)/lint-imports
 	@$(BIN)/python scripts/generate.py --check
 	@$(BIN)/rackwatt dashboards check
 	@$(BIN)/rackwatt alerts check

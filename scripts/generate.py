@@ -16,6 +16,7 @@ import rackwatt.collector.refusals
 import rackwatt.collector.roles.metrics
 import rackwatt.collector.signals.metrics
 import rackwatt.dashboards.handbook
+import rackwatt.reports.document
 from rackwatt.wire import schema
 from rackwatt.wire.metrics import MetricSpec
 from rackwatt.wire.readings import FIELDS
@@ -101,6 +102,7 @@ def generated() -> dict[Path, str]:
     found = {ROOT / "docs/schema" / name: text for name, text in schema.files().items()}
     found[ROOT / "docs/metrics.md"] = metrics_page()
     found[ROOT / "docs/fields.md"] = fields_page()
+    found[ROOT / "docs/schema/report-1.json"] = rackwatt.reports.document.schema_text()
     found[ROOT / "docs/dashboards.md"] = rackwatt.dashboards.handbook.page()
     found[ROOT / "docs/alert-rules.md"] = rackwatt.alerts.handbook.page()
     return found

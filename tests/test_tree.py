@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("wire", "agents", "collector", "twin", "dashboards", "alerts")
+ROOMS = ("wire", "agents", "collector", "twin", "dashboards", "alerts", "reports")
 
 
 def tracked(*patterns: str) -> list[Path]:

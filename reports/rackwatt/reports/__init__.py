@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The monthly report that someone signs: figures, files, proof, and printed pages."""
