@@ -2,6 +2,7 @@
 """Laws of the report's parts: statements add up, prices follow the clock, doubts are said."""
 
 import json
+from datetime import date
 from math import fsum
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from reports.report_books import SITE, at, call, fill
 
 from rackwatt.collector.ledger.chain import Act
+from rackwatt.collector.signing.keys import SigningKey
 from rackwatt.collector.site import Site, load_site
+from rackwatt.reports.boundary import meter_lines, not_in_service
 from rackwatt.reports.filing import FileProblem, read_filed
 from rackwatt.reports.judging import month_states
 from rackwatt.reports.tariff import BadTariff, read_tariff
@@ -94,9 +97,18 @@ def test_a_statement_has_its_price(tmp_path: Path) -> None:
     # A day of a month is too little for any figure, a price among them.
     assert [one.price for one in report.tenants] == [None, None, None]
     assert {one.currency for one in report.tenants} == {"MAD"}
+    untold = call("verify", out / "rackwatt-demo-2026-10-en.json", "--data", books)
+    assert (untold.exit_code, "made with a tariff" in untold.output) == (2, True)
+    proven = call("verify", out / "rackwatt-demo-2026-10-en.json", "--data", books, *prices)
+    assert proven.exit_code == 0, proven.output
     signing = ("sign", out / "rackwatt-demo-2026-10-en.json", "--role", "prepared")
-    refused = call(*signing, "--signer", "A", "--key", tmp_path / "none.key")
-    assert (refused.exit_code, "there is no file" in refused.output) == (2, True)
+    lost = call(*signing, "--signer", "A", "--key", tmp_path / "none.key")
+    assert (lost.exit_code, "there is no file" in lost.output) == (2, True)
+    secret = tmp_path / "a.key"
+    secret.touch(mode=0o600)
+    secret.write_bytes(SigningKey.new().pem)
+    refused = call(*signing, "--signer", "A", "--key", secret)
+    assert (refused.exit_code, "may not be signed" in refused.output) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -143,3 +155,16 @@ def test_a_month_that_was_opened_again_is_not_final() -> None:
     assert [one.code for one in month_states([], ["2026-10"])] == ["not_closed"]
     assert month_states(acts[:2], ["2026-10"]) == []
     assert [one.code for one in month_states(acts, ["2026-10"])] == ["not_final"]
+
+
+def test_a_meter_that_was_not_in_service_all_the_month_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    since = "state: in_service, state_since: 2026-02-10T00:00:00+01:00, calibration_due: 2026-02-20"
+    path.write_text(SITE.replace("{id: g, role: grid,", f"{{id: g, role: grid, {since},"))
+    site = load_site(path)
+    month = month_span("2026-02", ZONE)
+    assert not_in_service(site, month) == ["g"]
+    assert not_in_service(site, month_span("2026-03", ZONE)) == []
+    lines = {one.id: one for one in meter_lines(site, month, {}, date(2026, 2, 28))}
+    assert (lines["g"].in_service, lines["g"].overdue) == (False, True)
+    assert (lines["r1-01-pdu"].role, lines["r1-01-pdu"].position) == ("it", "pdu_output")

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from math import fsum
 from typing import Any, Final
 
 from rackwatt.collector.accounting.calendar import Span
@@ -60,13 +61,13 @@ def meter_lines(
     found: list[MeterLine] = []
     for role, parts in site.terms_at(span.end_ms - 1).roles.items():
         flow = energies.get(_FLOWS.get(str(role), str(role)), {})
-        lines: list[MeterLine] = []
+        signs: dict[int, list[MeterLine]] = {}
         for part in parts:
             meter = meters.get(part.meter_id)
             if meter is None:
                 continue
             due = meter.calibration_due
-            lines.append(
+            signs.setdefault(part.sign, []).append(
                 MeterLine(
                     id=meter.id,
                     role=str(role),
@@ -81,7 +82,8 @@ def meter_lines(
                     energy_watt_hours=flow.get(meter.id),
                 )
             )
-        found += lines if len(lines) < _ALIKE else _grouped(lines)
+        for lines in signs.values():
+            found += lines if len(lines) < _ALIKE else _grouped(lines)
     return found
 
 
@@ -98,7 +100,7 @@ def _grouped(lines: list[MeterLine]) -> Iterator[MeterLine]:
             update={
                 "id": ids[0] if len(ids) == 1 else f"{ids[0]}{_SHOWN}{ids[-1]}",
                 "count": len(group),
-                "energy_watt_hours": sum(known) if len(known) == len(group) else None,
+                "energy_watt_hours": fsum(known) if len(known) == len(group) else None,
             }
         )
 

@@ -145,6 +145,8 @@ def verify_command(
     except (FileProblem, KeyProblem) as error:
         stop(str(error))
     report = filed.report
+    if tariff is None and any(one.currency is not None for one in report.tenants):
+        stop(f"{file} was made with a tariff: name the same one with --tariff")
     path, loaded = ledger_file(data), need_site(site, data)
     _check_label("FILE", report.period.label, loaded)
     with (
@@ -226,7 +228,7 @@ def _file(folder: Path, language: str, made: Report) -> None:
         write_file(folder / below, text.encode())
     printing = _printing()
     if printing is None:
-        typer.echo("no PDF: its extra is missing: pip install 'rackwatt[report]'", err=True)
+        typer.echo("no PDF: what prints it is missing: pip install 'rackwatt[report]'", err=True)
         return
     pages: bytes = printing.report_pdf(report, language, filed.signatures)
     write_file(folder / f"{name}.pdf", pages)

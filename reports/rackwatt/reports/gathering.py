@@ -145,22 +145,23 @@ class _Reading:
         for row in self._rows(day.start_ms, day.end_ms):
             one = booked(row)
             self._note(row, one)
+            if not self._asked.hourly:
+                part.sums.add(one)
+                continue
             start = max(hour_of(one.start_ms), day.start_ms)
             hour = hours.get(start)
             if hour is None:
                 hour = hours[start] = Part(self._hour(start, day))
             hour.sums.add(one)
-        if not hours:
-            return
         for start, hour in hours.items():
             so_far = part.sums if part.sums.sums.count else self._before
             hour.ups_open = ups_open_at(so_far, start)
             part.sums.merge(hour.sums)
-        self._before = Accumulator()
-        self._before.merge(part.sums)
+        if not part.sums.sums.count:
+            return
+        self._before = part.sums
         self._found.days.append(part)
-        if self._asked.hourly:
-            self._found.hours += hours.values()
+        self._found.hours += hours.values()
 
     def _hour(self, start_ms: int, day: Span) -> Span:
         end = min(hour_of(start_ms) + HOUR_MS, day.end_ms)
