@@ -182,7 +182,7 @@ class Service:
             answered = any(v is not None for sample in samples for v in sample.values.values())
             if answered or not reasons:
                 self._answers()
-            elif set(reasons) == {Quality.TIMEOUT}:
+            elif set(reasons) - {Quality.NOT_SUPPORTED} == {Quality.TIMEOUT}:
                 self._fails(GetFailed(Quality.TIMEOUT, f"{part.way}: no answer in time"))
         finally:
             await now.close()
