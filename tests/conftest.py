@@ -12,7 +12,7 @@ pytest_plugins = ["servers.fixtures"]
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-_LONG = ("test_whole.py", "test_whole_influx.py")
+_LONG = ("test_alerts_end_to_end.py", "test_whole.py", "test_whole_influx.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def turn(item: pytest.Item) -> int:
         path = Path(item.path)
         if path.name in _LONG:
-            return 0
-        return 1 if {"e2e", "faults"} & set(path.parts) else 2
+            return _LONG.index(path.name)
+        return len(_LONG) if {"e2e", "faults"} & set(path.parts) else len(_LONG) + 1
 
     items.sort(key=turn)

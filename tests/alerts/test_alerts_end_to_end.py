@@ -6,6 +6,7 @@ webhook, with the shipped rules, routes and intervals; only what would last minu
 as `SHORTENED` says.
 """
 
+import contextlib
 import os
 import signal
 import time
@@ -88,7 +89,10 @@ class Watch:
         assert self.system.process is not None
         found: list[int] = []
         for task in Path(f"/proc/{self.system.process.pid}/task").iterdir():
-            for pid in (task / "children").read_text(encoding="ascii").split():
+            below: list[str] = []
+            with contextlib.suppress(OSError):  # threads come and go
+                below = (task / "children").read_text(encoding="ascii").split()
+            for pid in below:
                 line = Path(f"/proc/{pid}/cmdline").read_bytes().decode()
                 if "agents.cli" in line and f"{hall}.yaml" in line:
                     found.append(int(pid))

@@ -101,6 +101,19 @@ def test_silence_and_a_load_taken_over_are_and_hold_until_it_speaks(floor: Floor
     assert floor.up()[TRUNK] is True
 
 
+def test_a_dead_feeds_last_reading_passes_for_fresh_while_the_other_side_rises(
+    floor: Floor,
+) -> None:
+    floor.say({})
+    floor.up()
+    for _ in range(15):  # half a minute of looks
+        floor.now -= FRESH_MS + 1  # the dead ones' last words are still believed
+        floor.silent(row_a(), 6_000.0)
+        assert floor.up()[TRUNK] is True
+    floor.silent(row_a(), 6_000.0)
+    assert floor.up()[TRUNK] is False
+
+
 def test_a_meter_at_nothing_beside_a_loaded_one_is_dead(floor: Floor) -> None:
     floor.say({"r1-01-pdu-a": 0.0})
     assert floor.up()[LEAF] is False

@@ -114,7 +114,10 @@ class Whole:
         }  # fmt: skip
         found: dict[str, int] = {}
         for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            for pid in (task / "children").read_text(encoding="ascii").split():
+            below: list[str] = []
+            with contextlib.suppress(OSError):  # threads come and go
+                below = (task / "children").read_text(encoding="ascii").split()
+            for pid in below:
                 with contextlib.suppress(OSError):
                     line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
                     for part, name in names.items():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which feeds are dead while what they feed lives on from the other side, and silent meters."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +14,8 @@ NOTHING: Final = 0.002
 """Of its continuous rating: a feed that carries less is taken for dead."""
 TAKEN_OVER: Final = 0.5
 """Of a silent feed's last load the other side must have taken so much for it to count as dead."""
+MEMORY: Final = 25
+"""Looks, of 2 s each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,14 @@ class Feeds:
     Args:
         chain: the power chain.
         racks: hall and row by rack.
+        memory: how many looks back the other side's load is compared with. It rises when a feed
+            dies, and the dead one's last reading passes for fresh for half a minute after that.
     """
 
-    def __init__(self, chain: Chain, racks: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(
+        self, chain: Chain, racks: Mapping[str, tuple[str, str]], memory: int = MEMORY
+    ) -> None:
+        self._memory = memory
         self._chain = chain
         self._racks = {
             name: asset for name, asset in chain.assets.items() if asset.kind == "rack"
@@ -45,8 +52,8 @@ class Feeds:
         self._homes = {name: _home(found, racks) for name, found in self._below.items()}
         self._sides = {edge.id: chain.side(edge) for edge in chain.edges}
         self._into = {rack: self._leaves(rack) for rack in self._racks}
-        self._last: dict[str, tuple[float, float]] = {}
-        """By feed that was alive: its load and that of the other sides at the same time, W."""
+        self._last: dict[str, deque[tuple[float, float]]] = {}
+        """By feed that was alive: its load and that of the other sides at the last looks, W."""
         self._dead: set[str] = set()
         """Silent feeds that were found dead: they stay it until they speak."""
 
@@ -107,7 +114,7 @@ class Feeds:
         own, other = self._watts(edge, states), self._others(edge, states)
         least = NOTHING * (edge.continuous_watts or 0.0)
         if own is not None and own > least:
-            self._last[edge.id] = own, other
+            self._last.setdefault(edge.id, deque(maxlen=self._memory)).append((own, other))
             self._dead.discard(edge.id)
             return True
         if own is not None:
@@ -116,7 +123,7 @@ class Feeds:
         if last is None or self._speaks(edge, states):
             self._dead.discard(edge.id)
             return None
-        if other - last[1] >= TAKEN_OVER * last[0]:
+        if other - min(before for _, before in last) >= TAKEN_OVER * last[-1][0]:
             self._dead.add(edge.id)
         return False if edge.id in self._dead else None
 

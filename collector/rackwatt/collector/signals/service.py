@@ -14,7 +14,7 @@ from rackwatt.collector.live.figures import Figures
 from rackwatt.collector.roles.sorting import Batch
 from rackwatt.collector.signals import metrics as m
 from rackwatt.collector.signals.cooling import Cooling
-from rackwatt.collector.signals.feeds import Feeds
+from rackwatt.collector.signals.feeds import MEMORY, Feeds
 from rackwatt.collector.signals.gpus import TROUBLES, GpuTroubles
 from rackwatt.collector.signals.meters import Watched
 from rackwatt.collector.signals.supply import Supply
@@ -26,6 +26,8 @@ from rackwatt.wire.periodic import ticks
 
 SECONDS: Final = 2.0
 SLOW_SECONDS: Final = 10.0
+_SLOW_MEMORY: Final = 8
+"""Looks back, likewise."""
 MANY_RACKS: Final = 500
 EXPECTATION_FILE: Final = "pue-expectation.json"
 
@@ -64,7 +66,9 @@ class Signals:
         self._chain_state = chains
         self._figures = figures
         racks = {rack.id: (rack.hall, rack.row) for rack in site.racks}
-        self._feeds = Feeds(site.chains.power, racks)
+        many = len(site.racks) > MANY_RACKS
+        memory = _SLOW_MEMORY if many else MEMORY
+        self._feeds = Feeds(site.chains.power, racks, memory)
         self._supply = Supply(site, devices)
         self._cooling = Cooling(site, devices)
         self._gpus = GpuTroubles()
