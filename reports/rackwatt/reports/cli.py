@@ -228,7 +228,7 @@ def _file(folder: Path, language: str, made: Report) -> None:
         write_file(folder / below, text.encode())
     printing = _printing()
     if printing is None:
-        typer.echo("no PDF: what prints it is missing: pip install 'rackwatt[report]'", err=True)
+        typer.echo("no PDF: the printed pages are not part of this version yet", err=True)
         return
     pages: bytes = printing.report_pdf(report, language, filed.signatures)
     write_file(folder / f"{name}.pdf", pages)
