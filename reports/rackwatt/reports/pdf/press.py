@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal
 
 import typst
 
@@ -54,7 +54,9 @@ def images(sheet: Sheet, moment: datetime, ppi: float = PREVIEW_PPI) -> list[byt
     return _set(sheet, "png", moment, ppi)
 
 
-def _set(sheet: Sheet, form: str, moment: datetime, ppi: float | None = None) -> list[bytes]:
+def _set(
+    sheet: Sheet, form: Literal["pdf", "png"], moment: datetime, ppi: float | None = None
+) -> list[bytes]:
     if sheet.language == "ar" and not has_fonts():
         raise PressError(
             "reports in Arabic need the report's fonts, which this installation lacks: run "
@@ -62,7 +64,7 @@ def _set(sheet: Sheet, form: str, moment: datetime, ppi: float | None = None) ->
         )
     with as_file(_HERE) as root:
         try:
-            made = typst.compile(
+            made: Any = typst.compile(
                 Path(root, "templates", "sheet.typ"),
                 root=Path(root, "templates"),
                 font_paths=[Path(root, "fonts")] if has_fonts() else [],
@@ -75,4 +77,5 @@ def _set(sheet: Sheet, form: str, moment: datetime, ppi: float | None = None) ->
             )
         except typst.TypstError as error:
             raise PressError(f"the report cannot be set: {error.diagnostic}") from error
-    return made if isinstance(made, list) else [made]
+    pages = made if isinstance(made, list) else [made]
+    return [bytes(page) for page in pages]
