@@ -228,13 +228,18 @@ def _file(folder: Path, language: str, made: Report) -> None:
         write_file(folder / below, text.encode())
     printing = _printing()
     if printing is None:
-        typer.echo("no PDF: the printed pages are not part of this version yet", err=True)
+        typer.echo("no PDF: its extra is missing: pip install 'rackwatt[report]'", err=True)
         return
-    pages: bytes = printing.report_pdf(report, language, filed.signatures)
+    try:
+        pages: bytes = printing.report_pdf(report, language, filed.signatures)
+        statements = {
+            line.id: printing.tenant_pdf(report, line.id, language) for line in report.tenants
+        }
+    except printing.PressError as error:
+        stop(f"no PDF: {error}; JSON and CSV are written", 1)
     write_file(folder / f"{name}.pdf", pages)
-    for line in report.tenants:
-        statement: bytes = printing.tenant_pdf(report, line.id, language)
-        write_file(folder / "tenants" / f"{name}-{line.id}.pdf", statement)
+    for tenant, statement in statements.items():
+        write_file(folder / "tenants" / f"{name}-{tenant}.pdf", statement)
     typer.echo(f"{folder / name}.pdf, .csv, .json; {len(report.tenants)} statements in tenants/")
 
 

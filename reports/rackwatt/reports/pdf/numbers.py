@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import floor, log10
 from typing import Final
 
-from rackwatt.reports.pdf.content import Language
+from rackwatt.reports.pdf.words import Language
 
 NARROW: Final = "\u202f"
 UNKNOWN: Final = "–"
