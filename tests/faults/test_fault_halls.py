@@ -2,7 +2,6 @@
 """Two collectors share a site by halls; one is killed for good, and the other takes its hall."""
 
 import asyncio
-import sys
 from pathlib import Path
 
 import aiomqtt
@@ -10,7 +9,7 @@ import pytest
 from collecting import TOKEN
 from faults_kit.compare import difference, stored_in
 from faults_kit.fleet import fleet
-from faults_kit.processes import QUICK, REAL, CollectorProcess, lifeline
+from faults_kit.processes import QUICK, REAL, CollectorProcess, lifeline, rackwatt
 from faults_kit.table import Line
 from faults_kit.traffic import Traffic, outboxes
 from soak.parts import Lifeline, Part
@@ -22,18 +21,6 @@ pytestmark = pytest.mark.e2e
 AGENTS = 3
 """Of each hall."""
 OLD_SESSION = "rackwatt-collector-demo-hall-a"
-
-
-async def rackwatt(*arguments: str) -> str:
-    """Run a command to its end; what it printed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", REAL, *arguments,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    out, _ = await asyncio.wait_for(process.communicate(), 60)
-    text = out.decode()
-    assert process.returncode == 0, text
-    return text
 
 
 def retiring(folder: Path, broker: str, life: Lifeline) -> Part:

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A collector's machine is gone; an empty one takes its backup, and agents bring the rest."""
 
-import asyncio
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 from faults_kit.compare import difference, stored_in
 from faults_kit.fleet import fleet
-from faults_kit.processes import QUICK, REAL, CollectorProcess, lifeline
+from faults_kit.processes import QUICK, CollectorProcess, lifeline, rackwatt
 from faults_kit.table import Line
 from faults_kit.traffic import Traffic, outboxes
 
@@ -18,15 +16,6 @@ from servers.fixtures import Mosquitto
 pytestmark = pytest.mark.e2e
 
 AGENTS = 4
-
-
-async def rackwatt(*arguments: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", REAL, *arguments,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    out, _ = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 0, out.decode()
 
 
 async def test_a_backup_on_an_empty_machine(

@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import sys
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -138,3 +139,15 @@ async def eventually(what: str, true: Callable[[], Any], seconds: float = 20.0) 
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"no {what} within {seconds:.0f} s") from None
+
+
+async def rackwatt(*arguments: str) -> str:
+    """Run a command to its end; what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", REAL, *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    text = out.decode()
+    assert process.returncode == 0, text
+    return text

@@ -180,12 +180,10 @@ class Copier:
             sqlite3.Error: the ledger cannot be read.
         """
         while self._beside:
-            rows = self._beside.popleft()
-            try:
-                await self._write(rows)
-            except BaseException:
-                self._beside.appendleft(rows)
-                raise
+            rows = self._beside[0]
+            await self._write(rows)
+            if self._beside and self._beside[0] is rows:  # else it went for its age meanwhile
+                self._beside.popleft()
         after = self._copied
         batch = await self._in_thread(lambda: self._maker.batch(after, BATCH_ENTRIES))
         self._last = batch.last_seq

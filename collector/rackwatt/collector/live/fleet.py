@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rackwatt.collector.live.fleet_racks import RackGpus, racks_of
-from rackwatt.collector.live.gpu_health import GpuHealth
+from rackwatt.collector.live.gpu_health import Gauge, GpuHealth
 from rackwatt.wire.codec import ReceivedReading
 
 UNSET: Final = msgspec.UNSET
@@ -55,31 +55,6 @@ class Totals(NamedTuple):
     temperature_max_celsius: float | None
 
 
-class _Column:
-    """One field of all GPUs: each one's newest value, NaN where it could not be read."""
-
-    __slots__ = ("times", "values")
-
-    def __init__(self) -> None:
-        self.times = array("q")
-        self.values = array("d")
-
-    def grow(self) -> None:
-        self.times.append(-1)
-        self.values.append(np.nan)
-
-    def put(self, index: int, time_ms: int, value: Known) -> None:
-        """Take a GPU's value in, unless a newer one is here."""
-        if value is not UNSET and self.times[index] <= time_ms:
-            self.times[index] = time_ms
-            self.values[index] = math.nan if value is None else value
-
-    def fresh(self, since_ms: int) -> NDArray[np.float64]:
-        """The values that are not older; NaN for the others."""
-        times, values = np.frombuffer(self.times, np.int64), np.frombuffer(self.values)
-        return np.where(times >= since_ms, values, np.nan)
-
-
 class Fleet:
     """All GPUs that have ever reported.
 
@@ -101,7 +76,7 @@ class Fleet:
         self._beside = array("b")
         """1: it stands beside the site."""
         self._moving: list[int] = []
-        self._columns = {name: _Column() for name in SHOWN}
+        self._columns = {name: Gauge() for name in SHOWN}
         self._each = tuple(self._columns.values())
         self.health = GpuHealth()
         self._racks: tuple[tuple[object, ...], int, NDArray[np.int64]] = ((), -1, np.empty(0, int))

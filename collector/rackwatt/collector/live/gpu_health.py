@@ -27,8 +27,8 @@ class HealthReading(Protocol):
     remapped_rows_total: _Known
 
 
-class _Gauge:
-    """Newest values; NaN where unknown."""
+class Gauge:
+    """One field of all GPUs: each one's newest value, NaN where it could not be read."""
 
     __slots__ = ("times", "values")
 
@@ -37,15 +37,18 @@ class _Gauge:
         self.values = array("d")
 
     def grow(self) -> None:
+        """Make room for one GPU more."""
         self.times.append(-1)
         self.values.append(math.nan)
 
     def put(self, index: int, time_ms: int, value: _Known) -> None:
+        """Take a GPU's value in, unless a newer one is here."""
         if value is not UNSET and self.times[index] <= time_ms:
             self.times[index] = time_ms
             self.values[index] = math.nan if value is None else value
 
     def fresh(self, since_ms: int) -> NDArray[np.float64]:
+        """The values that are not older; NaN for the others."""
         times = np.frombuffer(self.times, np.int64)
         return np.where(times >= since_ms, np.frombuffer(self.values), np.nan)
 
@@ -89,8 +92,8 @@ class GpuHealth:
     """Health of all GPUs, by the index that the fleet has given each."""
 
     def __init__(self) -> None:
-        self._memory = _Gauge()
-        self._reasons = _Gauge()
+        self._memory = Gauge()
+        self._reasons = Gauge()
         self._ecc = _Riser()
         self._rows = _Riser()
 
