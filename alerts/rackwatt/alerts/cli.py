@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """`rackwatt alerts`: build and check the rules for Prometheus, with a site's own thresholds."""
 
-import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from rackwatt.collector.generated import compare, write
 from rackwatt.collector.helptext import NARROW, more
 
 if TYPE_CHECKING:
@@ -56,19 +56,7 @@ def build_command(out: Out = None, settings: SettingsFile = None) -> None:
 
     In a checkout their tests for promtool, too. Prometheus reads them anew at a SIGHUP.
     """
-    for folder, texts in _wanted(out, settings).items():
-        changed = 0
-        try:
-            for path, text in _stale(folder, texts):
-                if text is None:
-                    path.unlink()
-                else:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_text(text, encoding="utf-8")
-                changed += 1
-        except OSError as error:
-            _fail(f"{error.filename}: {error.strerror}", 1)
-        typer.echo(f"{len(texts)} files in {folder}, {changed} changed")
+    write(_wanted(out, settings), _stale, remove=True)
 
 
 @app.command(
@@ -82,22 +70,7 @@ def build_command(out: Out = None, settings: SettingsFile = None) -> None:
 )
 def check_command(out: Out = None, settings: SettingsFile = None) -> None:
     """Say whether the files are what the code makes, or how they differ."""
-    wanted = _wanted(out, settings)
-    found = [item for folder, texts in wanted.items() for item in _stale(folder, texts)]
-    for path, text in found:
-        if text is None:
-            typer.echo(f"{path}: no file of rules; only generated files lie here", err=True)
-            continue
-        before = path.read_text(encoding="utf-8") if path.is_file() else ""
-        names = (f"{path} (there)", f"{path} (made)")
-        for line in difflib.unified_diff(
-            before.splitlines(), text.splitlines(), *names, lineterm=""
-        ):
-            typer.echo(line)
-        typer.echo(f"{path}: out of date; run 'rackwatt alerts build'", err=True)
-    if found:
-        raise typer.Exit(1)
-    typer.echo(f"{sum(map(len, wanted.values()))} files of alerts, all up to date")
+    compare(_wanted(out, settings), _stale, kind="alerts", command="rackwatt alerts build")
 
 
 @app.command(

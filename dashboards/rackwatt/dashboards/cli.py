@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`rackwatt dashboards`: build and check Grafana's dashboards, and bring them to a Grafana."""
 
-import difflib
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from rackwatt.collector.generated import compare, write
 from rackwatt.collector.helptext import NARROW, more
 
 app = typer.Typer(
@@ -62,21 +62,8 @@ def build_command(out: Folder = None) -> None:
     """
     from rackwatt.dashboards.editions import stale
 
-    for folder, texts in _wanted(out).items():
-        changed = 0
-        try:
-            for path, text in stale(folder, texts):
-                if text is not None:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_text(text, encoding="utf-8")
-                elif out is None:  # of someone's own folder nothing is removed
-                    path.unlink()
-                else:
-                    continue
-                changed += 1
-        except OSError as error:
-            _fail(f"{error.filename}: {error.strerror}", 1)
-        typer.echo(f"{len(texts)} files in {folder}, {changed} changed")
+    # Of someone's own folder nothing is removed.
+    write(_wanted(out), stale, remove=out is None)
 
 
 @app.command(
@@ -91,22 +78,7 @@ def check_command(out: Folder = None) -> None:
     """Say whether the files are what the code makes, or how they differ."""
     from rackwatt.dashboards.editions import stale
 
-    wanted = _wanted(out)
-    found = [item for folder, texts in wanted.items() for item in stale(folder, texts)]
-    for path, text in found:
-        if text is None:
-            typer.echo(f"{path}: no dashboard; only generated files lie here", err=True)
-            continue
-        before = path.read_text(encoding="utf-8") if path.is_file() else ""
-        names = (f"{path} (there)", f"{path} (made)")
-        for line in difflib.unified_diff(
-            before.splitlines(), text.splitlines(), *names, lineterm=""
-        ):
-            typer.echo(line)
-        typer.echo(f"{path}: out of date; run 'rackwatt dashboards build'", err=True)
-    if found:
-        raise typer.Exit(1)
-    typer.echo(f"{sum(map(len, wanted.values()))} files of dashboards, all up to date")
+    compare(_wanted(out), stale, kind="dashboards", command="rackwatt dashboards build")
 
 
 def _wanted(out: Path | None) -> dict[Path, Mapping[str, str]]:
