@@ -39,13 +39,18 @@ class MutualMosquitto(ServerProcess):
         pki(self.pki, "init", "--site", "demo")
         pki(self.pki, "agent", *agents)
         more(self.pki)
-        where = ["--port", str(port), "--data", str(state), "--collector", COLLECTOR]
-        pki(self.pki, "broker", "--site", "demo", *where, HOST)
+        self._where = ["--port", str(port), "--data", str(state), "--collector", COLLECTOR]
+        self.sign()
         pki(self.pki, "collector", COLLECTOR)
         file = self.pki / "broker" / "mosquitto.conf"
-        if os.geteuid() == 0:  # else it gives up its rights, and cannot read its key
-            file.write_text(file.read_text() + "user root\n", encoding="utf-8")
         super().__init__([require("mosquitto"), "-c", file], port=port, directory=state)
+
+    def sign(self) -> None:
+        """Sign its certificate, again if there is one, and write its files."""
+        pki(self.pki, "broker", "--site", "demo", *self._where, HOST)
+        if os.geteuid() == 0:  # else it gives up its rights, and cannot read its key
+            file = self.pki / "broker" / "mosquitto.conf"
+            file.write_text(file.read_text() + "user root\n", encoding="utf-8")
 
     @property
     def url(self) -> str:

@@ -59,7 +59,14 @@ def new_authority(site: str, now: datetime) -> Pair:
         now: The present.
     """
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Rackwatt CA of {site}")])
+    # OpenSSL looks authorities and revocation lists up by name: the next one must have another.
+    number = x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest.hex()[:16]
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, f"Rackwatt CA of {site}"),
+            x509.NameAttribute(NameOID.SERIAL_NUMBER, number),
+        ]
+    )
     builder = (
         _builder(name, name, key.public_key(), now, now + timedelta(days=CA_DAYS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -101,6 +108,10 @@ def revocation_list(authority: Pair, revoked: list[tuple[int, datetime]], now: d
         .issuer_name(authority.certificate.subject)
         .last_update(now - _CLOCK_SKEW)
         .next_update(now + timedelta(days=CRL_DAYS))
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()),
+            critical=False,
+        )
     )
     for serial, time in revoked:
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(time)
