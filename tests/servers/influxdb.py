@@ -155,7 +155,7 @@ class InfluxBucket:
         """Take a bucket that exists."""
         self.server = server
         self.bucket = name
-        self._identifier = identifier
+        self.identifier = identifier
 
     @property
     def url(self) -> str:
@@ -186,4 +186,4 @@ class InfluxBucket:
 
     def delete(self) -> None:
         """Delete the bucket and all that it holds."""
-        self.server.request("DELETE", f"/api/v2/buckets/{self._identifier}")
+        self.server.request("DELETE", f"/api/v2/buckets/{self.identifier}")

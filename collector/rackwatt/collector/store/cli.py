@@ -5,7 +5,7 @@ import os
 import sqlite3
 import sys
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -33,6 +33,7 @@ from rackwatt.collector.store.open import (
 )
 from rackwatt.collector.store.read import measurements, store_directories
 from rackwatt.collector.store.setup import RAW_SECONDS, Plan, set_up
+from rackwatt.collector.store.thinning import LEAST_DAYS, thin
 from rackwatt.wire.config import nearest, parse_duration
 from rackwatt.wire.readings import KINDS
 
@@ -95,13 +96,18 @@ def _connect(url: str, org: str, token_file: Path | None, ca_file: Path | None) 
 def _seconds(text: str) -> int:
     if text == "forever":
         return 0
+    seconds = _duration(text)
+    if seconds is None or seconds < 3600 or seconds % 3600:
+        _fail(f"--raw-keep: expects whole hours, like 720h or 30d, or 'forever', not {text!r}", 2)
+    return int(seconds)
+
+
+def _duration(text: str) -> float | None:
     try:
         seconds = parse_duration(text)
     except ValueError:
-        seconds = None
-    if not isinstance(seconds, float) or seconds < 3600 or seconds % 3600:
-        _fail(f"--raw-keep: expects whole hours, like 720h or 30d, or 'forever', not {text!r}", 2)
-    return int(seconds)
+        return None
+    return seconds if isinstance(seconds, float) else None
 
 
 def _moment(option: str, text: str) -> int:
@@ -275,3 +281,41 @@ store_app.command(
         wrong="no embedded store there, or wrong usage",
     ),
 )(copy_command)
+
+
+@store_app.command(
+    "thin",
+    epilog=more(
+        "rackwatt store thin --influx http://127.0.0.1:8086 --minutes-keep 90d \\\n"
+        "      --influx-token-file tokens/influx-write.token",
+        failed="InfluxDB does not answer or refuses; run it again",
+        wrong="wrong input or usage; nothing was deleted",
+    ),
+)
+def thin_command(
+    influx: Url,
+    minutes_keep: Annotated[
+        str, typer.Option(metavar="TIME", help=f"How long minutes stay: {LEAST_DAYS}d or more.")
+    ],
+    influx_org: Org = DEFAULT_ORG,
+    influx_rollups_bucket: Annotated[
+        str, typer.Option("--influx-rollups-bucket", metavar="NAME", help="Bucket for rollups.")
+    ] = ROLLUPS_BUCKET,
+    influx_token_file: TokenFile = None,
+    influx_ca_file: CaFile = None,
+) -> None:
+    """Delete old minutes of readings from InfluxDB; hours stay.
+
+    What the accountant wrote (the ledger's copy, chains, racks and halls) stays, too. Call it by
+    cron, each day: minutes are the most of what is kept for ever.
+    """
+    seconds = _duration(minutes_keep)
+    if seconds is None or seconds < LEAST_DAYS * 86_400:
+        _fail(f"--minutes-keep: expects {LEAST_DAYS}d or more, not {minutes_keep!r}", 2)
+    before = datetime.now(UTC) - timedelta(seconds=seconds)
+    with _connect(influx, influx_org, influx_token_file, influx_ca_file) as server:
+        try:
+            end = thin(server, influx_rollups_bucket, before, typer.echo)
+        except StoreError as error:
+            _fail(f"{error}; run it again", 1)
+    typer.echo("no minutes that old" if end is None else f"no minutes before {end:%Y-%m-%d} now")
