@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import lock_parts
+
 import rackwatt.agents.metrics
 import rackwatt.agents.safety.metrics
 import rackwatt.alerts.handbook
@@ -105,6 +107,7 @@ def generated() -> dict[Path, str]:
     found[ROOT / "docs/schema/report-1.json"] = rackwatt.reports.document.schema_text()
     found[ROOT / "docs/dashboards.md"] = rackwatt.dashboards.handbook.page()
     found[ROOT / "docs/alert-rules.md"] = rackwatt.alerts.handbook.page()
+    found |= lock_parts.parts()
     return found
 
 

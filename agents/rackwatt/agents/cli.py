@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rackwatt.agents import healthy
 from rackwatt.agents.agent import Agent
 from rackwatt.agents.safety import command as safety
 from rackwatt.agents.settings import Loaded, load_configs
@@ -78,6 +79,7 @@ _COMMANDS = (
     ("run", "sample and send until stopped", _RUN, _RUN_MORE),
     ("probe", "read every device once: raw and decoded values side by side", _PROBE, _PROBE_MORE),
     ("check", "check files without touching any device", _CHECK, _CHECK_MORE),
+    ("healthy", "say whether running agents still keep what they read", healthy.TEXT, healthy.MORE),
     ("safety", "alarms of the safety rules: show, reset, drill", safety.TEXT, safety.MORE),
 )
 """Name, help in the list, description, and what comes below the options."""
@@ -122,6 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for noisy in ("pymodbus", "pysnmp", "mqtt", "asyncio", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
+        if options.command == "healthy":
+            return healthy.command(options.config, SYSTEM_CLOCK)
         loaded = load_configs(options.config)
         if options.command == "check":
             return _check(loaded)

@@ -36,6 +36,7 @@ from rackwatt.collector.roles.options import (
     InfluxRollups,
     InfluxTokenFile,
     InfluxUrl,
+    InternalTokenFile,
     SignKeyFile,
     SiteFile,
     Verbose,
@@ -217,6 +218,7 @@ def collect_command(
         bool,
         typer.Option("--retire", help="Take nothing more, hand on what is there, and end."),
     ] = False,
+    internal_token_file: InternalTokenFile = None,
     influx: InfluxUrl = None,
     influx_org: InfluxOrg = DEFAULT_ORG,
     influx_bucket: InfluxBucket = RAW_BUCKET,
@@ -260,7 +262,7 @@ def collect_command(
             data=data,
             host=host,
             port=port,
-            token=internal_token(),
+            token=internal_token(internal_token_file),
             halls=tuple(halls) if halls else None,
             backfill_seconds=(
                 past[backfill] if backfill in past else seconds_of(backfill, "--backfill")
@@ -305,6 +307,7 @@ def account_command(
             "--with-collector-metrics", help="Serve the collectors' metrics on /metrics as well."
         ),
     ] = False,
+    internal_token_file: InternalTokenFile = None,
     influx: InfluxUrl = None,
     influx_org: InfluxOrg = DEFAULT_ORG,
     influx_rollups_bucket: InfluxRollups = ROLLUPS_BUCKET,
@@ -339,7 +342,7 @@ def account_command(
             data=data,
             host=host,
             port=port,
-            token=internal_token(),
+            token=internal_token(internal_token_file),
             with_collector_metrics=with_collector_metrics,
             collector_ca_file=collector_ca_file,
             access=web_access(web_token_file, web_certificate_file, web_key_file, web_names or ()),

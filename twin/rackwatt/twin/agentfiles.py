@@ -22,15 +22,22 @@ class AgentFiles:
         directory: of the files; an agent's outbox goes to a folder of its name.
         broker_url: where the agents send.
         alertmanagers: that agents of coolant units tell.
+        keys: folder of ca.crt and, for each agent, NAME.crt and NAME.key; None: no TLS.
     """
 
     def __init__(
-        self, spec: TwinSpec, directory: Path, broker_url: str, alertmanagers: Sequence[str]
+        self,
+        spec: TwinSpec,
+        directory: Path,
+        broker_url: str,
+        alertmanagers: Sequence[str],
+        keys: Path | None = None,
     ) -> None:
         self._spec = spec
         self._directory = directory
         self._broker_url = broker_url
         self._alertmanagers = alertmanagers
+        self._keys = keys
 
     def _write(
         self, name: str, hall: str, cadence: tuple[str, str], source: str, section: dict[str, Any],
@@ -42,7 +49,7 @@ class AgentFiles:
                 "site": self._spec.site.id, "hall": hall, "name": name,
                 "sample_every": cadence[0], "send_every": cadence[1],
             },
-            "broker": {"url": self._broker_url},
+            "broker": self._broker(name),
             "outbox": {"path": f"{name}/outbox.db"},
             "source": source,
             source: section,
@@ -51,6 +58,13 @@ class AgentFiles:
         write_yaml(file, document)
         (self._directory / name).mkdir(parents=True, exist_ok=True)
         return file
+
+    def _broker(self, name: str) -> dict[str, str]:
+        if self._keys is None:
+            return {"url": self._broker_url}
+        files = {"ca": "ca.crt", "certificate": f"{name}.crt", "key": f"{name}.key"}
+        found = {f"{what}_file": str(self._keys / file) for what, file in files.items()}
+        return {"url": self._broker_url, **found}
 
     def modbus(
         self,

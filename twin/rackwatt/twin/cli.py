@@ -52,7 +52,9 @@ def _examples(*lines: str) -> str:
 @app.command(
     "build",
     epilog=_examples(
-        "rackwatt twin build --data /tmp/try", "rackwatt twin build --scenario my.yaml"
+        "rackwatt twin build --data /tmp/try",
+        "rackwatt twin build --scenario my.yaml",
+        "rackwatt twin build --broker mqtts://broker:8883 --keys /etc/rackwatt/keys",
     ),
 )
 def build_command(
@@ -69,13 +71,30 @@ def build_command(
             "--alertmanager", metavar="URL", help="That agents of coolant units tell; repeatable."
         ),
     ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            "--keys",
+            metavar="DIR",
+            help="Where each agent will find ca.crt, NAME.crt and NAME.key, for mqtts://.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was made as JSON.")] = False,
 ) -> None:
     """Write the site file and the agents' files of a simulated site."""
     for url in alertmanagers or ():
         _check_alertmanager(url)
+    if keys is not None and not broker.startswith("mqtts://"):
+        typer.echo(f"rackwatt: --keys needs a --broker of mqtts://, got '{broker}'", err=True)
+        raise typer.Exit(2)
     try:
-        kit = build(load_spec(scenario), data, broker, alertmanagers=alertmanagers or ())
+        kit = build(
+            load_spec(scenario),
+            data,
+            broker,
+            alertmanagers=alertmanagers or (),
+            keys=None if keys is None else keys.absolute(),
+        )
     except ConfigErrors as errors:
         typer.echo(str(errors), err=True)
         raise typer.Exit(2) from None

@@ -72,6 +72,7 @@ def build(
     rng: random.Random | None = None,
     *,
     alertmanagers: Sequence[str] = (),
+    keys: Path | None = None,
 ) -> Kit:
     """Choose free loopback ports and write all files below `data_dir`.
 
@@ -82,9 +83,10 @@ def build(
     Args:
         spec: the site.
         data_dir: of the run; made if it is not there.
-        broker_url: `mqtt://host:port`, for the agents.
+        broker_url: `mqtt://host:port` or `mqtts://…`, for the agents.
         rng: for the ports.
         alertmanagers: that agents of coolant units tell.
+        keys: where each agent will find its certificate and key; None: they have none.
 
     Raises:
         OSError: a file cannot be written, or no port is free.
@@ -104,7 +106,7 @@ def build(
     write_layout(layout, gpu_file)
     site_file = data_dir / "site.yaml"
     write_yaml(site_file, site_document(spec), _SITE_HEAD)
-    configs = AgentFiles(spec, data_dir / "agents", broker_url, alertmanagers)
+    configs = AgentFiles(spec, data_dir / "agents", broker_url, alertmanagers, keys)
     by_name = {device.id: device for device in devices.all}
     field = [configs.modbus("modbus-site", "site", devices.site, gateways, by_name)]
     for hall in spec.halls:

@@ -73,6 +73,14 @@ BrokerKeyFile = Annotated[
     Path | None,
     typer.Option("--broker-key-file", metavar="FILE", help="The private key of our certificate."),
 ]
+InternalTokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--internal-token-file",
+        metavar="FILE",
+        help="File with that secret, in place of the variable.",
+    ),
+]
 WebTokenFile = Annotated[
     Path | None,
     typer.Option(

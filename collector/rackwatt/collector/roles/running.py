@@ -6,15 +6,18 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import typer
 
-from rackwatt.collector.roles.arguments import UsageProblem
+from rackwatt.collector.roles.arguments import UsageProblem, read_secret
 from rackwatt.collector.roles.up import TOKEN_VARIABLE
 from rackwatt.collector.service import run_until_stopped
 from rackwatt.collector.store.open import TokenError
 from rackwatt.wire.config import ConfigErrors, parse_duration
+
+_LEAST: Final = 16
 
 
 def seconds_of(text: str, option: str) -> float:
@@ -69,12 +72,18 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return found
 
 
-def internal_token() -> str:
-    """The token between collector and accountant."""
+def internal_token(file: Path | None = None) -> str:
+    """The token between collector and accountant: in the file, or else in the environment.
+
+    Raises:
+        UsageProblem: there is none, or it is too short.
+    """
+    if file is not None:
+        return read_secret("--internal-token-file", file, _LEAST)
     token = os.environ.get(TOKEN_VARIABLE, "")
-    if len(token) < 16:
+    if len(token) < _LEAST:
         raise UsageProblem(
-            f"set {TOKEN_VARIABLE} to the same secret of at least 16 characters "
-            "for collector and accountant"
+            f"set {TOKEN_VARIABLE} to the same secret of at least {_LEAST} characters "
+            "for collector and accountant, or name its file with --internal-token-file"
         )
     return token
