@@ -93,6 +93,20 @@ def test_check_says_what_the_agent_would_do(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_one_file_serves_many_nodes_by_name(tmp_path: Path) -> None:
+    path = config(tmp_path, "mqtt://127.0.0.1:1883", 1)
+    done = agent("check", "--name", "r1-07-n3", path)
+    assert done.returncode == 0
+    assert "agent r1-07-n3 of demo/hall-a" in done.stdout
+    done = agent("check", "--name", "no/name", path)
+    assert done.returncode == 2
+    assert "agent.name" in done.stderr
+    second = config(tmp_path, "mqtt://127.0.0.1:1883", 1, "other")
+    done = agent("check", "--name", "r1-07-n3", path, second)
+    assert done.returncode == 2
+    assert "--name is for one FILE" in done.stderr
+
+
 def test_check_names_every_error_of_every_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,7 @@
 """Laws of the report's parts: statements add up, prices follow the clock, doubts are said."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from math import fsum
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -20,7 +20,7 @@ from rackwatt.reports.filing import FileProblem, read_filed
 from rackwatt.reports.judging import month_states
 from rackwatt.reports.tariff import BadTariff, read_tariff
 from rackwatt.reports.tenancy import Tenancy, quarters_in, read_quarter, tenant_lines
-from rackwatt.reports.times import BadPeriod, before, month_span, span_named, year_before
+from rackwatt.reports.times import BadPeriod, before, month_at, month_span, span_named, year_before
 
 ZONE = ZoneInfo("Africa/Casablanca")
 TARIFF = """\
@@ -168,3 +168,11 @@ def test_a_meter_that_was_not_in_service_all_the_month_is_named(tmp_path: Path) 
     lines = {one.id: one for one in meter_lines(site, month, {}, date(2026, 2, 28))}
     assert (lines["g"].in_service, lines["g"].overdue) == (False, True)
     assert (lines["r1-01-pdu"].role, lines["r1-01-pdu"].position) == ("it", "pdu_output")
+
+
+def test_the_month_that_ended_last_is_by_the_sites_clocks() -> None:
+    zone = ZoneInfo("Africa/Casablanca")
+    instant = int(datetime(2026, 10, 31, 23, 30, tzinfo=UTC).timestamp() * 1000)
+    assert month_at(instant, zone) == "2026-11"
+    assert before(month_at(instant, zone)) == "2026-10"
+    assert before(month_at(instant, ZoneInfo("UTC"))) == "2026-09"

@@ -43,6 +43,7 @@ examples:
   rackwatt-agent run meters.yaml
   rackwatt-agent -v run meters.yaml           every detail
   rackwatt-agent run node1.yaml node2.yaml    several agents in one process
+  rackwatt-agent run --name "$(hostname)" gpu.yaml    one file for all nodes
 
 exit codes:
   0 stopped
@@ -83,6 +84,7 @@ _COMMANDS = (
     ("safety", "alarms of the safety rules: show, reset, drill", safety.TEXT, safety.MORE),
 )
 """Name, help in the list, description, and what comes below the options."""
+_NAMED = frozenset({"run", "probe", "check"})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,6 +113,10 @@ def _parser() -> argparse.ArgumentParser:
         )
         if name == "safety":
             safety.add_options(command)
+        if name in _NAMED:
+            command.add_argument(
+                "--name", help="the agent's name, in place of the file's: one file for many nodes"
+            )
     return parser
 
 
@@ -126,7 +132,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "healthy":
             return healthy.command(options.config, SYSTEM_CLOCK)
-        loaded = load_configs(options.config)
+        name = getattr(options, "name", None)
+        if name is not None and len(options.config) > 1:
+            print("rackwatt-agent: --name is for one FILE: two agents need two", file=sys.stderr)
+            return 2
+        loaded = load_configs(options.config, name)
         if options.command == "check":
             return _check(loaded)
         if options.command == "safety":

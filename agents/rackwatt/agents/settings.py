@@ -207,13 +207,20 @@ class Loaded:
         return make_safety(self.config.safety, identity, self.context.config_dir, self.outbox_path)
 
 
-def load_config(path: Path) -> Loaded:
+def load_config(path: Path, name: str | None = None) -> Loaded:
     """Read an agent's configuration.
+
+    Args:
+        path: of the file.
+        name: the agent's, in place of the file's: one file serves many nodes.
 
     Raises:
         ConfigErrors: with every violation and its line.
     """
     document = load_document(path)
+    agent = document.data.get("agent")
+    if name is not None and isinstance(agent, dict):
+        agent["name"] = name
     errors: list[ConfigError] = []
     driver, name = _driver(document, errors)
     whole = _validated(document, driver, name, errors)
@@ -231,8 +238,12 @@ def load_config(path: Path) -> Loaded:
     return Loaded(document, Config.model_construct(**fields), driver, getattr(whole, name))
 
 
-def load_configs(paths: Iterable[Path]) -> list[Loaded]:
+def load_configs(paths: Iterable[Path], name: str | None = None) -> list[Loaded]:
     """Read the configurations of one process.
+
+    Args:
+        paths: of the files.
+        name: see `load_config`; for one file only.
 
     Raises:
         ConfigErrors: of all files together, and what they only show side by side.
@@ -241,7 +252,7 @@ def load_configs(paths: Iterable[Path]) -> list[Loaded]:
     errors: list[ConfigError] = []
     for path in paths:
         try:
-            loaded.append(load_config(path))
+            loaded.append(load_config(path, name))
         except ConfigErrors as wrong:
             errors += wrong.errors
     errors += _shared(loaded)

@@ -41,7 +41,8 @@ from rackwatt.reports.filing import (
 )
 from rackwatt.reports.making import NothingBooked, Wanted, make
 from rackwatt.reports.tariff import BadTariff, Tariff, read_tariff
-from rackwatt.reports.times import BadPeriod, span_named
+from rackwatt.reports.times import BadPeriod, before, month_at, span_named
+from rackwatt.wire.clock import SYSTEM_CLOCK
 
 LANGUAGES: Final = ("en", "fr", "ar")
 ROLES: Final = ("prepared", "reviewed", "approved")
@@ -62,11 +63,15 @@ app = typer.Typer(
     epilog=more(
         "rackwatt report --month 2026-10 --data data --out reports",
         "rackwatt report --month 2026-10 --lang fr --lang ar --out reports --tariff tariff.yaml",
+        "rackwatt report --month last --data data --out reports      # by cron, each day",
         "rackwatt report --year 2026 --out reports",
         "rackwatt report verify reports/rackwatt-demo-2026-10-en.json --data data",
         done="done; a preliminary report too, which says why it is one",
     ),
 )
+
+LAST: Final = "last"
+"""The month that ended last by the site's clocks: what a calendar's job asks for."""
 
 Tariffs = Annotated[
     Path | None,
@@ -78,7 +83,8 @@ Tariffs = Annotated[
 def report_command(
     context: typer.Context,
     month: Annotated[
-        str | None, typer.Option("--month", metavar="MONTH", help="Like 2026-10.")
+        str | None,
+        typer.Option("--month", metavar="MONTH", help="Like 2026-10; 'last' ended last."),
     ] = None,
     year: Annotated[str | None, typer.Option("--year", metavar="YEAR", help="Like 2026.")] = None,
     languages: Annotated[
@@ -103,6 +109,8 @@ def report_command(
             stop(f"--lang: no language {language!r}: choose {', '.join(LANGUAGES)}")
     path, loaded = ledger_file(data), need_site(site, data)
     label, option = (month or year or "").strip(), "--month" if month else "--year"
+    if month is not None and label == LAST:
+        label = before(month_at(SYSTEM_CLOCK.now_ms(), loaded.timezone))
     _check_label(option, label, loaded)
     prices = _tariff(tariff)
     with _plainly(path), _progress(label) as told, BooksAt(path) as books:

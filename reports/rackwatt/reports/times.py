@@ -53,6 +53,11 @@ def months_of(label: str, zone: ZoneInfo) -> list[Span]:
     return [month_span(f"{label}-{number:02d}", zone) for number in range(1, 13)]
 
 
+def month_at(time_ms: int, zone: ZoneInfo) -> str:
+    """The local month of an instant, like ``2026-10``."""
+    return datetime.fromtimestamp(time_ms / 1000, zone).strftime("%Y-%m")
+
+
 def before(label: str) -> str:
     """The month before a month, the year before a year."""
     if _YEAR.fullmatch(label):
