@@ -13,6 +13,7 @@ import pytest
 
 HOST: Final = "127.0.0.1"
 _MODULE_FOLDER: Final = Path(__file__).resolve().parent
+_CHART_TOOLS: Final = ("helm", "helm-docs")
 
 
 class ServerError(RuntimeError):
@@ -40,22 +41,42 @@ def free_port() -> int:
 
 def influxd_path() -> Path:
     """Return where `scripts/install-servers` puts influxd, there or not."""
+    return _cache() / _key(_MODULE_FOLDER) / "influxd"
+
+
+def _key(module: Path) -> str:
+    """What names the builds of a Go module: other versions, another name."""
     key = hashlib.sha256()
     for name in ("go.mod", "go.sum"):
-        key.update((_MODULE_FOLDER / name).read_bytes())
+        key.update((module / name).read_bytes())
+    return key.hexdigest()[:16]
+
+
+def _cache() -> Path:
     own = os.environ.get("RACKWATT_CACHE")
     shared = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cache = Path(own) if own else Path(shared) / "rackwatt"
-    return cache / "servers" / key.hexdigest()[:16] / "influxd"
+    return (Path(own) if own else Path(shared) / "rackwatt") / "servers"
+
+
+def _built(name: str) -> Path | None:
+    """What `scripts/install-servers` has built under a name."""
+    if name == "influxd":
+        path = influxd_path()
+    elif name in _CHART_TOOLS:
+        path = _cache() / f"helm-{_key(_MODULE_FOLDER / 'helm')}" / name
+    else:
+        return None
+    return path if os.access(path, os.X_OK) else None
 
 
 def find(*names: str) -> Path | None:
     """Return the first of the named programs that is installed.
 
-    The influxd built from our own module file goes before any other on PATH.
+    What is built from our own module files goes before any other on PATH.
     """
-    if "influxd" in names and os.access(influxd_path(), os.X_OK):
-        return influxd_path()
+    for name in names:
+        if (path := _built(name)) is not None:
+            return path
     # Debian puts brokers into sbin, which is not on everybody's PATH.
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"])
     for name in names:
