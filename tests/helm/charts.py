@@ -2,7 +2,7 @@
 """The chart, rendered by the real helm."""
 
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,7 +56,7 @@ def manifests(text: str) -> list[Manifest]:
     return found
 
 
-def pods(objects: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
+def pods(objects: Sequence[Manifest]) -> Iterator[tuple[str, Manifest]]:
     """The pod of each object that makes one, by the object's name."""
     for item in objects:
         spec = item.get("spec", {})

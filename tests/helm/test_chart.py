@@ -11,7 +11,7 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from helm.charts import CASES, CHART, KUBERNETES, ROOT, SITE, helm, manifests, rendered
+from helm.charts import CASES, CHART, KUBERNETES, ROOT, SITE, Manifest, helm, manifests, rendered
 
 from servers.programs import require
 
@@ -45,9 +45,8 @@ def test_every_manifest_is_valid(case: str) -> None:
     assert {"StatefulSet", "Service", "ConfigMap", "NetworkPolicy", "ServiceAccount"} <= seen
 
 
-def _custom(item: dict[str, object]) -> None:
+def _custom(item: Manifest) -> None:
     spec = item["spec"]
-    assert isinstance(spec, dict)
     assert item["apiVersion"] == "monitoring.coreos.com/v1"
     if item["kind"] == "PrometheusRule":
         assert all(rule["expr"] for group in spec["groups"] for rule in group["rules"])
@@ -175,7 +174,8 @@ def test_the_readme_is_of_these_values(tmp_path: Path) -> None:
     """To make it anew: helm-docs --chart-search-root helm --skip-version-footer."""
     for name in ("Chart.yaml", "values.yaml", "README.md.gotmpl"):
         shutil.copy(CHART / name, tmp_path / name)
-    command = [require("helm-docs"), "--chart-search-root", tmp_path, "--skip-version-footer"]
+    tool = str(require("helm-docs"))
+    command = [tool, "--chart-search-root", str(tmp_path), "--skip-version-footer"]
     subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=tmp_path)
     assert (tmp_path / "README.md").read_text() == (CHART / "README.md").read_text()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
-from helm.charts import CASES, containers, manifests, pods, rendered
+from helm.charts import CASES, Manifest, containers, manifests, pods, rendered
 
 from rackwatt.agents import cli as agents
 from rackwatt.agents.settings import load_config
@@ -17,8 +17,8 @@ PAGES = {"/healthz", "/readyz", "/metrics"}
 
 
 @pytest.fixture(scope="module", params=CASES)
-def objects(request: pytest.FixtureRequest) -> list[dict]:  # type: ignore[type-arg]
-    return manifests(rendered(request.param))  # type: ignore[return-value]
+def objects(request: pytest.FixtureRequest) -> list[Manifest]:
+    return manifests(rendered(request.param))
 
 
 def options_of(command: str) -> set[str]:
@@ -29,7 +29,7 @@ def options_of(command: str) -> set[str]:
     return {name for one in found.params for name in (*one.opts, *one.secondary_opts)}
 
 
-def test_each_option_exists(objects: list[dict]) -> None:  # type: ignore[type-arg]
+def test_each_option_exists(objects: list[Manifest]) -> None:
     called = set()
     for name, pod in pods(objects):
         for each in containers(pod):
@@ -47,7 +47,7 @@ def test_each_option_exists(objects: list[dict]) -> None:  # type: ignore[type-a
     assert {"collect", "account"} <= called
 
 
-def test_probes_ask_what_is_served(objects: list[dict]) -> None:  # type: ignore[type-arg]
+def test_probes_ask_what_is_served(objects: list[Manifest]) -> None:
     asked = 0
     for name, pod in pods(objects):
         for each in containers(pod):
@@ -61,7 +61,7 @@ def test_probes_ask_what_is_served(objects: list[dict]) -> None:  # type: ignore
     assert asked
 
 
-def test_agents_files_are_right(objects: list[dict], tmp_path: Path) -> None:  # type: ignore[type-arg]
+def test_agents_files_are_right(objects: list[Manifest], tmp_path: Path) -> None:
     """Each is read by the agent's own loader, with secrets where they are mounted."""
     looked = 0
     for item in objects:
@@ -92,7 +92,7 @@ def _secrets(value: object) -> list[str]:
     return [str(value)] if is_path else []
 
 
-def test_arguments_of_agents_are_right(objects: list[dict]) -> None:  # type: ignore[type-arg]
+def test_arguments_of_agents_are_right(objects: list[Manifest]) -> None:
     for name, pod in pods(objects):
         for each in containers(pod):
             if each["name"] == "agent":

@@ -2,17 +2,17 @@
 """What a platform team asks of manifests: nobody is root, nothing floats, all is bounded."""
 
 import pytest
-from helm.charts import CASES, containers, manifests, pods, rendered
+from helm.charts import CASES, Manifest, containers, manifests, pods, rendered
 
 SECRET_WORDS = ("password", "token", "secret", "key")
 
 
 @pytest.fixture(scope="module", params=CASES)
-def objects(request: pytest.FixtureRequest) -> list[dict]:  # type: ignore[type-arg]
-    return manifests(rendered(request.param))  # type: ignore[return-value]
+def objects(request: pytest.FixtureRequest) -> list[Manifest]:
+    return manifests(rendered(request.param))
 
 
-def test_nobody_is_root_or_says_why(objects: list[dict]) -> None:  # type: ignore[type-arg]
+def test_nobody_is_root_or_says_why(objects: list[Manifest]) -> None:
     looked = 0
     for name, pod in pods(objects):
         security = pod["spec"]["securityContext"]
@@ -40,7 +40,7 @@ def test_nobody_is_root_or_says_why(objects: list[dict]) -> None:  # type: ignor
     assert looked
 
 
-def test_no_tag_floats(objects: list[dict]) -> None:  # type: ignore[type-arg]
+def test_no_tag_floats(objects: list[Manifest]) -> None:
     for name, pod in pods(objects):
         for each in containers(pod):
             image = each["image"]
@@ -49,7 +49,7 @@ def test_no_tag_floats(objects: list[dict]) -> None:  # type: ignore[type-arg]
             assert len(digest) == 64 or (tag and tag[0].isdigit()), (name, image)
 
 
-def test_all_is_bounded(objects: list[dict]) -> None:  # type: ignore[type-arg]
+def test_all_is_bounded(objects: list[Manifest]) -> None:
     for name, pod in pods(objects):
         for each in containers(pod):
             for kind in ("requests", "limits"):
@@ -59,7 +59,7 @@ def test_all_is_bounded(objects: list[dict]) -> None:  # type: ignore[type-arg]
                 assert volume["emptyDir"]["sizeLimit"], name
 
 
-def test_nobody_holds_a_token_of_the_cluster(objects: list[dict]) -> None:  # type: ignore[type-arg]
+def test_nobody_holds_a_token_of_the_cluster(objects: list[Manifest]) -> None:
     accounts = [item for item in objects if item["kind"] == "ServiceAccount"]
     assert accounts
     assert all(item["automountServiceAccountToken"] is False for item in accounts)
@@ -67,7 +67,7 @@ def test_nobody_holds_a_token_of_the_cluster(objects: list[dict]) -> None:  # ty
         assert pod["spec"]["automountServiceAccountToken"] is False, name
 
 
-def test_secrets_are_references_alone(objects: list[dict]) -> None:  # type: ignore[type-arg]
+def test_secrets_are_references_alone(objects: list[Manifest]) -> None:
     assert not [item for item in objects if item["kind"] == "Secret"]
     for name, pod in pods(objects):
         for each in containers(pod):
@@ -80,7 +80,7 @@ def test_secrets_are_references_alone(objects: list[dict]) -> None:  # type: ign
                     assert value.startswith("/etc/rackwatt/"), (name, argument)
 
 
-def test_every_pod_has_a_network_policy(objects: list[dict]) -> None:  # type: ignore[type-arg]
+def test_every_pod_has_a_network_policy(objects: list[Manifest]) -> None:
     policies = [item["spec"] for item in objects if item["kind"] == "NetworkPolicy"]
     assert policies
     for name, pod in pods(objects):
@@ -91,7 +91,7 @@ def test_every_pod_has_a_network_policy(objects: list[dict]) -> None:  # type: i
     assert all(policy["policyTypes"] == ["Ingress", "Egress"] for policy in policies)
 
 
-def _selects(selector: dict, labels: dict) -> bool:  # type: ignore[type-arg]
+def _selects(selector: Manifest, labels: Manifest) -> bool:
     exact = selector.get("matchLabels", {})
     listed = selector.get("matchExpressions", ())
     return exact.items() <= labels.items() and all(
@@ -99,7 +99,7 @@ def _selects(selector: dict, labels: dict) -> bool:  # type: ignore[type-arg]
     )
 
 
-def test_mounts_and_volumes_belong_together(objects: list[dict]) -> None:  # type: ignore[type-arg]
+def test_mounts_and_volumes_belong_together(objects: list[Manifest]) -> None:
     claims = {
         f"data-{item['metadata']['name']}-0" for item in objects if item["kind"] == "StatefulSet"
     } | {item["metadata"]["name"] for item in objects if item["kind"] == "PersistentVolumeClaim"}

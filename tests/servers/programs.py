@@ -75,8 +75,8 @@ def find(*names: str) -> Path | None:
     What is built from our own module files goes before any other on PATH.
     """
     for name in names:
-        if (path := _built(name)) is not None:
-            return path
+        if (built := _built(name)) is not None:
+            return built
     # Debian puts brokers into sbin, which is not on everybody's PATH.
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"])
     for name in names:
