@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rackwatt.collector.helptext import NARROW, more
+from rackwatt.collector.netbox.commands import import_app
 from rackwatt.collector.site.check import summary
 from rackwatt.collector.site.console import load_or_stop, stop
 from rackwatt.collector.site.problems import near
@@ -23,6 +24,8 @@ site_app = typer.Typer(
     rich_markup_mode=None,
     context_settings=NARROW,
 )
+
+site_app.add_typer(import_app, name="import")
 
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="The site file (YAML).", show_default=False)
