@@ -30,7 +30,12 @@ _PROGRAMS: Final[Mapping[str, tuple[str, ...]]] = {
     "prom/alertmanager": ("prometheus-alertmanager", "alertmanager"),
 }
 """What the images of others start, under the names that it has here."""
-_OURS: Final = {"rackwatt": "rackwatt", "rackwatt-agent": "rackwatt-agent"}
+OURS: Final[Mapping[str, str]] = {
+    "rackwatt": "rackwatt",
+    "rackwatt-twin": "rackwatt",
+    "rackwatt-agent": "rackwatt-agent",
+}
+"""Our images, and the entrypoints that their Dockerfiles name."""
 _EDGE: Final = r"(?![\w-]|\.\w)"
 
 
@@ -124,8 +129,8 @@ class Stack:
         words = [self.mapped(service, word) for word in said.get("command", ())]
         if "entrypoint" in said:
             words = [self.mapped(service, word) for word in said["entrypoint"]] + words
-        elif image in _OURS:
-            words.insert(0, _OURS[image])
+        elif image in OURS:
+            words.insert(0, OURS[image])
         elif _PROGRAMS[image]:
             words.insert(0, str(require(*_PROGRAMS[image])))
         else:

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 import yaml
 from containers.readers_program import read
-from containers.stack import COMPOSE, ROOT, interpolated, services
+from containers.stack import COMPOSE, OURS, ROOT, interpolated, services
 
 FILE = COMPOSE / "compose.yaml"
 ONCE = {"init", "store-setup"}
-OURS = {"rackwatt", "rackwatt-agent"}
 
 
 def test_the_loader_of_docker_compose_takes_it_and_reads_what_our_tests_read() -> None:

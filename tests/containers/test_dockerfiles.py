@@ -92,9 +92,11 @@ def test_what_is_copied_is_there_and_not_ignored(path: Path) -> None:
     ]
     assert copied
     for word in copied:
-        good = word == "." or any(fnmatch(word, f"{name}*") for name in allowed)
-        assert good, f"{word} is copied and ignored"
-        assert (ROOT / word).exists()
+        names = [word.replace("${PART}", part) for part in ("collector", "twin")]
+        for name in names:
+            good = name == "." or any(fnmatch(name, f"{path}*") for path in allowed)
+            assert good, f"{name} is copied and ignored"
+            assert (ROOT / name).exists()
 
 
 def test_the_health_check_is_a_command_of_the_image(path: Path) -> None:
@@ -130,7 +132,7 @@ def test_parts_of_the_lock_are_current_and_hold_versions_and_hashes_of_the_whole
 ) -> None:
     whole = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     made: dict[Path, str] = lock_parts.parts()
-    assert {path.stem for path in made} == {"agent", "build", "collector"}
+    assert {path.stem for path in made} == {"agent", "build", "collector", "twin"}
     for path, text in made.items():
         assert path.read_text(encoding="utf-8") == text, f"{path}: run 'make fmt'"
         assert not re.search(r"https?://", text)
@@ -141,13 +143,17 @@ def test_parts_of_the_lock_are_current_and_hold_versions_and_hashes_of_the_whole
             assert "--hash=sha256:" in entry
 
 
-def test_the_agents_part_is_small_and_the_collectors_has_no_test_tools() -> None:
-    agent = names_in((LOCKS / "agent.lock").read_text(encoding="utf-8"))
-    collector = names_in((LOCKS / "collector.lock").read_text(encoding="utf-8"))
+def test_each_image_gets_what_it_needs_and_no_test_tools() -> None:
+    agent, collector, twin = (
+        names_in((LOCKS / f"{part}.lock").read_text(encoding="utf-8"))
+        for part in ("agent", "collector", "twin")
+    )
     assert {"aiomqtt", "pymodbus", "pysnmp", "nvidia-ml-py", "bacpypes3", "httpx"} <= agent
     assert not agent & {"numpy", "typer", "starlette", "uvicorn", "influxdb-client", "rich"}
-    assert agent < collector
-    assert not collector & {"pytest", "mypy", "ruff", "hypothesis", "hatchling"}
+    assert {"typer", "uvicorn", "influxdb-client", "typst", "tzdata"} <= collector
+    assert not collector & {"scipy", "pandas", "amqtt", "pymodbus"}
+    assert agent | collector < twin
+    assert not twin & {"pytest", "mypy", "ruff", "hypothesis", "hatchling"}
 
 
 def test_the_agent_runs_on_nothing_but_its_part_of_the_lock(tmp_path: Path) -> None:
