@@ -82,7 +82,7 @@ def test_a_collector_is_given_its_secrets_as_credentials(secrets: dict[str, Path
     assert '--hall a --hall "b 1"' in command
     assert "--no-accountant" in command
     assert "--data /var/lib/rackwatt-collect" in command
-    assert command.count("%d/") == 3
+    assert command.count("${CREDENTIALS_DIRECTORY}/") == 3
     assert f"internal-token-file:{secrets['internal.token']}" in value(unit, "LoadCredential")
     assert value(unit, "DynamicUser") == ["yes"]
     assert not value(unit, "Environment")
@@ -92,7 +92,7 @@ def test_what_systemd_would_take_for_its_own_is_quoted() -> None:
     words = ["/opt/x y/rackwatt", "50%", "$HOME", 'say "no"', "back\\slash", "", Credential("k")]
     unit = text(Unit("n", "100 %", "rackwatt install-unit collect", words))
     assert value(unit, "ExecStart") == [
-        '"/opt/x y/rackwatt" "50%%" "$$HOME" "say \\"no\\"" "back\\\\slash" "" %d/k'
+        '"/opt/x y/rackwatt" "50%%" "$$HOME" "say \\"no\\"" "back\\\\slash" "" ${CREDENTIALS_DIRECTORY}/k'
     ]
     assert value(unit, "Description") == ["100 %%"]
 

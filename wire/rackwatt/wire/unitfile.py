@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """systemd units of our programs: one text, hardened, for agents and collectors alike.
 
-Sources: systemd.exec(5), systemd.service(5) of systemd 252. Nothing of a unit depends on the
-machine that it is made on, except the paths that it was told.
+Sources: systemd.exec(5), systemd.service(5) of systemd 252; 247 is enough. Nothing of a unit depends
+on the machine that it is made on, except the paths that it was told.
 """
 
 from collections.abc import Mapping, Sequence
@@ -152,7 +152,7 @@ def _specifiers(words: str) -> str:
 def _word(word: str) -> str:
     """One word of `ExecStart=`."""
     if isinstance(word, Credential):
-        return f"%d/{word}"
+        return f"${{CREDENTIALS_DIRECTORY}}/{word}"
     plain = _specifiers(word).replace("$", "$$")
     if word and set(word) <= _PLAIN:
         return plain
