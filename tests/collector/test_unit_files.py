@@ -89,10 +89,10 @@ def test_a_collector_is_given_its_secrets_as_credentials(secrets: dict[str, Path
 
 
 def test_what_systemd_would_take_for_its_own_is_quoted() -> None:
-    words = ["/opt/x y/rackwatt", "50%", "$HOME", 'say "no"', "back\\slash", "", Credential("k")]
+    words = ["/opt/x y/rackwatt", "50%", "$HOME", 'say "no"', "b\\s", "", Credential("k")]
     unit = text(Unit("n", "100 %", "rackwatt install-unit collect", words))
     assert value(unit, "ExecStart") == [
-        '"/opt/x y/rackwatt" "50%%" "$$HOME" "say \\"no\\"" "back\\\\slash" "" ${CREDENTIALS_DIRECTORY}/k'
+        '"/opt/x y/rackwatt" "50%%" "$$HOME" "say \\"no\\"" "b\\\\s" "" ${CREDENTIALS_DIRECTORY}/k'
     ]
     assert value(unit, "Description") == ["100 %%"]
 
