@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """systemd units of our programs: one text, hardened, for agents and collectors alike.
 
-Sources: systemd.exec(5), systemd.service(5) of systemd 252; 247 is enough. A unit depends on nothing
-of the machine that it is made on but the paths that were told.
+Sources: systemd.exec(5), systemd.service(5) of systemd 252; 247 is enough. A unit depends
+on nothing of the machine that it is made on but the paths that were told.
 """
 
 from collections.abc import Mapping, Sequence
