@@ -100,6 +100,19 @@ def test_each_volume_is_declared_used_and_given_to_its_user_by_init() -> None:
     assert "tokens" not in used["grafana"], "Grafana's token only reads"
 
 
+def test_no_image_takes_an_empty_volume_from_its_user() -> None:
+    """An engine gives an empty volume the owner of the folder that the image has there."""
+    seen = 0
+    for name, service in services().items():
+        if service["image"].partition(":")[0] in OURS:
+            continue
+        for text in service.get("volumes", []):
+            if text.split(":")[0].endswith(("-data", "influxdb-config")):
+                assert text.endswith(":nocopy"), f"{name}: {text}"
+                seen += 1
+    assert seen == 6
+
+
 def test_dependencies_are_there_and_wait_for_what_can_be_waited_for() -> None:
     all_of_them = services()
     seen = 0
