@@ -34,7 +34,9 @@ RUN groupadd --gid 10001 rackwatt \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin rackwatt \
     && install -d -o 10001 -g 10001 -m 0750 /var/lib/rackwatt
 COPY --from=build /opt/rackwatt /opt/rackwatt
-ENV PATH=/opt/rackwatt/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# Of a GPU's driver, NVML alone.
+ENV PATH=/opt/rackwatt/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    NVIDIA_DRIVER_CAPABILITIES=utility
 USER 10001:10001
 WORKDIR /var/lib/rackwatt
 VOLUME ["/var/lib/rackwatt"]

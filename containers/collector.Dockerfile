@@ -1,8 +1,10 @@
 # syntax=docker/dockerfile:1
 # SPDX-License-Identifier: Apache-2.0
 #
-# Everything but the edge: rackwatt collect, account, report, pki, store, twin …
+# Everything but the edge: rackwatt collect, account, report, pki, store …
 #   docker build -f containers/collector.Dockerfile -t rackwatt:0.1.0 .
+# With the simulated site, and what it needs (three times as large):
+#   docker build -f containers/collector.Dockerfile --build-arg PART=twin -t rackwatt-twin:0.1.0 .
 # A release names the bases by digest: --build-arg PYTHON_IMAGE=python:…@sha256:… (docs/containers.md).
 ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 ARG NODE_IMAGE=node:22.14.0-bookworm-slim
@@ -16,14 +18,15 @@ RUN mkdir -p collector/rackwatt/collector/live/page/static reports/rackwatt/repo
     && bash scripts/build-assets --force
 
 FROM ${PYTHON_IMAGE} AS build
+ARG PART=collector
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /src
-COPY containers/locks/build.lock containers/locks/collector.lock containers/locks/
+COPY containers/locks/build.lock containers/locks/${PART}.lock containers/locks/
 RUN python -m venv /build \
     && /build/bin/pip install --require-hashes -r containers/locks/build.lock \
     && python -m venv --without-pip /opt/rackwatt \
     && pip --python /opt/rackwatt/bin/python install --require-hashes \
-        -r containers/locks/collector.lock
+        -r containers/locks/${PART}.lock
 COPY . .
 COPY --from=assets /src/collector/rackwatt/collector/live/page/static/vendor \
     collector/rackwatt/collector/live/page/static/vendor

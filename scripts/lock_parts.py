@@ -18,7 +18,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 PARTS: Final[Mapping[str, str]] = {
     "build": "hatchling",
     "agent": "rackwatt[nvml,modbus,snmp,redfish,bacnet]",
-    "collector": "rackwatt[all]",
+    "collector": "rackwatt[collector,dashboards,netbox,report]",
+    "twin": "rackwatt[all]",
 }
 """What each part is for, by its file's name."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -22,6 +22,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         path = Path(item.path)
         if path.name in _LONG:
             return _LONG.index(path.name)
-        return len(_LONG) if {"e2e", "faults"} & set(path.parts) else len(_LONG) + 1
+        return len(_LONG) if {"containers", "e2e", "faults"} & set(path.parts) else len(_LONG) + 1
 
     items.sort(key=turn)

@@ -247,7 +247,7 @@ COMMANDS = dict(every_command())
 def test_all_groups_are_there() -> None:
     assert {name for name, group in COMMANDS.items() if group} == {
         "", "alerts", "dashboards", "deadletter", "hall", "ledger", "maintenance", "meter", "pki",
-        "report", "shift", "site", "store", "twin",
+        "report", "shift", "site", "site import", "store", "twin",
     }  # fmt: skip
     assert {"ledger import", "site move", "twin simulate", "pki revoke"} <= set(COMMANDS)
 

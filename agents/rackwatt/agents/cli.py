@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rackwatt.agents import healthy
+from rackwatt.agents import healthy, unit
 from rackwatt.agents.agent import Agent
 from rackwatt.agents.safety import command as safety
 from rackwatt.agents.settings import Loaded, load_configs
@@ -81,6 +81,7 @@ _COMMANDS = (
     ("probe", "read every device once: raw and decoded values side by side", _PROBE, _PROBE_MORE),
     ("check", "check files without touching any device", _CHECK, _CHECK_MORE),
     ("healthy", "say whether running agents still keep what they read", healthy.TEXT, healthy.MORE),
+    ("install-unit", "a systemd service that runs these files", unit.TEXT, unit.MORE),
     ("safety", "alarms of the safety rules: show, reset, drill", safety.TEXT, safety.MORE),
 )
 """Name, help in the list, description, and what comes below the options."""
@@ -117,6 +118,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--name", help="the agent's name, in place of the file's: one file for many nodes"
             )
+        if name == "install-unit":
+            unit.add_options(command)
     return parser
 
 
@@ -139,6 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         loaded = load_configs(options.config, name)
         if options.command == "check":
             return _check(loaded)
+        if options.command == "install-unit":
+            return unit.command(loaded, options)
         if options.command == "safety":
             return safety.command(loaded, options)
         if options.command == "probe":

@@ -22,9 +22,10 @@ OWN: Final = {
     "shift": "rackwatt.collector.watchkeeping.commands.shift:shift_app",
     "ack": "rackwatt.collector.watchkeeping.commands.ack:ack_app",
     "handover": "rackwatt.collector.watchkeeping.commands.handover:handover_app",
+    "install-unit": "rackwatt.collector.roles.unit:unit_app",
 }
 """The collector's groups: where each stands."""
-SINGLE: Final = frozenset({"ack", "backup", "handover", "restore"})
+SINGLE: Final = frozenset({"ack", "backup", "handover", "install-unit", "restore"})
 """Of these, applications with one command, which is it."""
 ROOMS: Final = "rackwatt.commands"
 """Entry points: the groups of other rooms."""

@@ -55,7 +55,7 @@ def ack_command(
     data: DataFolder = DATA,
     site: SiteFile = None,
 ) -> None:
-    """Acknowledge an alert: who is at it, what they do, until when.
+    """Acknowledge an alert: who is at it, doing what, until when.
 
     It mutes nothing, resets nothing and ends by itself, at most half an hour later: then it is
     given again, or somebody else looks. With --alertmanager, such an alert must be on.
