@@ -6,7 +6,7 @@ distances are CIEDE2000, whose unit is about what an eye can just see.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from math import atan2, cos, degrees, exp, hypot, radians, sin, sqrt
 
 import pytest
@@ -140,6 +140,6 @@ def test_colors_that_eyes_confuse_are_found() -> None:
 
 def test_the_scale_rises_evenly_in_grey() -> None:
     lights = [seen(color, "all cones")[0] for color in SCALE]
-    steps = [high - low for low, high in zip(lights, lights[1:], strict=False)]
+    steps = [high - low for low, high in pairwise(lights)]
     assert min(steps) >= 12
     assert max(steps) <= 2 * min(steps)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tenant's statement: what it used, where that came from, and by which rules it was allotted."""
+
+from typing import Final
+
+from rackwatt.reports.parts import TenantLine
+from rackwatt.reports.pdf import stacks
+from rackwatt.reports.pdf.blocks import Block, Card, Cards, Columns, Heading, Table, Text
+from rackwatt.reports.pdf.palette import SOURCES
+from rackwatt.reports.pdf.teller import Teller
+
+_LEADING: Final = 3
+
+
+def name_of(tell: Teller, line: TenantLine) -> str:
+    """The tenant's name, or what the operator's own part is called."""
+    return tell.words("tenants.operator") if line.id == "operator" else line.name
+
+
+def statement(tell: Teller, line: TenantLine) -> list[Block]:
+    """The blocks of a statement; one page."""
+    words = tell.words
+    found: list[Block] = [Cards(_cards(tell, line), _LEADING, large=True), *_price(tell, line)]
+    found += [
+        Heading(words("titles.sources_of")),
+        *_bar(tell, line),
+        Columns((_origins(tell, line), _carbon(tell, line))),
+        Heading(words("titles.how")),
+        Text(words("notices.allocated")),
+        Text(rules(tell), note=True),
+    ]
+    return found
+
+
+def rules(tell: Teller) -> str:
+    """By which rules energy was allotted."""
+    method = tell.report.method
+    said = {
+        key: tell.words.name("rules", rule)
+        for key, rule in (
+            ("rule", method.overhead_rule),
+            ("battery", method.battery_rule),
+            ("matching", method.matching_rule),
+        )
+    }
+    return tell.words("notices.overhead", **said)
+
+
+def _cards(tell: Teller, line: TenantLine) -> tuple[Card, ...]:
+    words = tell.words
+    whole = tell.figure("load_watt_hours")
+    part = line.load_watt_hours / whole if whole and line.load_watt_hours is not None else None
+    return (
+        Card(words("table.energy"), tell.energy(line.load_watt_hours), "",
+             (words("cards.of_site", value=tell.ratio(part)),)),
+        Card(words("table.gpu_hours"), tell.number(line.gpu_hours), "",
+             (words("cards.coverage", value=tell.ratio(line.coverage_ratio)),)),
+        Card(words("table.carbon"), tell.mass(line.carbon_operational_grams)),
+        Card(words("table.it"), tell.energy(line.it_watt_hours)),
+        Card(words("table.overhead"), tell.energy(line.overhead_watt_hours)),
+        Card(words("cards.carbon_free"), tell.ratio(_carbon_free(line)), "",
+             (words("cards.carbon_free_of"),)),
+    )  # fmt: skip
+
+
+def _carbon_free(line: TenantLine) -> float | None:
+    free, load = line.carbon_free_watt_hours, line.load_watt_hours
+    return None if free is None or not load else free / load
+
+
+def _price(tell: Teller, line: TenantLine) -> list[Block]:
+    if line.price is None:
+        return []
+    card = Card(tell.words("table.price"), tell.number(line.price, 2), line.currency or "")
+    return [Cards((card,), _LEADING, large=True)]
+
+
+def _known(line: TenantLine) -> dict[str, float]:
+    """What came from each origin, in the order in which bars stack."""
+    found = line.origins_watt_hours
+    order = [*SOURCES, *(name for name in found if name not in SOURCES)]
+    return {name: value for name in order if (value := found.get(name) or 0.0) > 0}
+
+
+def _bar(tell: Teller, line: TenantLine) -> list[Block]:
+    known = _known(line)
+    whole = sum(known.values())
+    series = {
+        stacks.Series(name, "", SOURCES.get(name, SOURCES["unknown"])): value / whole
+        for name, value in known.items()
+    }
+    return [stacks.parts(tell, "origins", series)] if series else []
+
+
+def _origins(tell: Teller, line: TenantLine) -> Table:
+    words, whole = tell.words, line.load_watt_hours
+    rows = [
+        (words.name("flows", name), tell.energy(value, whole))
+        for name, value in _known(line).items()
+    ]
+    rows.append((words("table.total"), tell.energy(whole, whole)))
+    head = (words("table.origin"), words("table.energy"))
+    return Table("", head, tuple(rows), ("text", "number"), (2.0, 1.0), total=True)
+
+
+def _carbon(tell: Teller, line: TenantLine) -> Table:
+    words = tell.words
+    most = max(line.carbon_operational_grams or 0.0, line.carbon_life_cycle_grams or 0.0)
+    rows = (
+        (words("masses.operational"), tell.mass(line.carbon_operational_grams, most)),
+        (words("masses.life_cycle"), tell.mass(line.carbon_life_cycle_grams, most)),
+        (words("table.certificates_passed"), tell.energy(line.certificates_watt_hours)),
+    )
+    head = (words("table.item"), words("table.value"))
+    return Table("", head, rows, ("text", "number"), (2.0, 1.0))
