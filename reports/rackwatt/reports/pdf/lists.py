@@ -230,7 +230,7 @@ def method(tell: Teller) -> list[Block]:
     return [
         Heading(words("titles.method"), words("leads.method")),
         Table(words("table.factors"), head, rows, ("text", "text", "number", "text", "text"),
-              (1.0, 1.0, 0.8, 0.7, 3.0)),
+              (1.4, 1.0, 0.7, 0.7, 2.8)),
         Table(words("table.versions"), (words("table.item"), words("table.version")),
               tuple((tell.plain(name), tell.plain(text)) for name, text in versions),
               ("text", "text"), (1.0, 4.0)),

@@ -50,14 +50,15 @@ def _whole(tell: Teller, key: str, series: Sequence[Series]) -> Shares | None:
     whole, consumed = sum(known.values()), tell.figure("load_watt_hours")
     if not consumed or abs(whole / consumed - 1.0) > _NEAR:
         return None
-    return parts(tell, key, {one: value / whole for one, value in known.items()})
+    title = tell.words(f"charts.{key}")
+    return parts(tell, title, {one: value / whole for one, value in known.items()})
 
 
-def parts(tell: Teller, key: str, found: Mapping[Series, float]) -> Shares:
+def parts(tell: Teller, title: str, found: Mapping[Series, float]) -> Shares:
     """Parts of a whole, 0..1, as one bar."""
     words = tell.words
     return Shares(
-        words(f"charts.{key}"),
+        title,
         words("charts.shares_alt", count=tell.number(len(found))),
         tuple(
             Share(words.name("flows", one.name), tell.ratio(share), share, one.color)

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tenant's statement: what it used, where that came from, and by which rules it was allotted."""
 
-from typing import Final
-
 from rackwatt.reports.parts import TenantLine
 from rackwatt.reports.pdf import stacks
 from rackwatt.reports.pdf.blocks import Block, Card, Cards, Columns, Heading, Table, Text
 from rackwatt.reports.pdf.palette import SOURCES
 from rackwatt.reports.pdf.teller import Teller
-
-_LEADING: Final = 3
 
 
 def name_of(tell: Teller, line: TenantLine) -> str:
@@ -20,8 +16,9 @@ def name_of(tell: Teller, line: TenantLine) -> str:
 def statement(tell: Teller, line: TenantLine) -> list[Block]:
     """The blocks of a statement; one page."""
     words = tell.words
-    found: list[Block] = [Cards(_cards(tell, line), _LEADING, large=True), *_price(tell, line)]
-    found += [
+    return [
+        _leading(tell, line),
+        _further(tell, line),
         Heading(words("titles.sources_of")),
         *_bar(tell, line),
         Columns((_origins(tell, line), _carbon(tell, line))),
@@ -29,7 +26,6 @@ def statement(tell: Teller, line: TenantLine) -> list[Block]:
         Text(words("notices.allocated")),
         Text(rules(tell), note=True),
     ]
-    return found
 
 
 def rules(tell: Teller) -> str:
@@ -46,33 +42,38 @@ def rules(tell: Teller) -> str:
     return tell.words("notices.overhead", **said)
 
 
-def _cards(tell: Teller, line: TenantLine) -> tuple[Card, ...]:
-    words = tell.words
+def _leading(tell: Teller, line: TenantLine) -> Cards:
+    words, carbon = tell.words, line.carbon_operational_grams
     whole = tell.figure("load_watt_hours")
     part = line.load_watt_hours / whole if whole and line.load_watt_hours is not None else None
-    return (
-        Card(words("table.energy"), tell.energy(line.load_watt_hours), "",
-             (words("cards.of_site", value=tell.ratio(part)),)),
-        Card(words("table.gpu_hours"), tell.number(line.gpu_hours), "",
-             (words("cards.coverage", value=tell.ratio(line.coverage_ratio)),)),
-        Card(words("table.carbon"), tell.mass(line.carbon_operational_grams)),
-        Card(words("table.it"), tell.energy(line.it_watt_hours)),
-        Card(words("table.overhead"), tell.energy(line.overhead_watt_hours)),
-        Card(words("cards.carbon_free"), tell.ratio(_carbon_free(line)), "",
-             (words("cards.carbon_free_of"),)),
+    # Ten times itself: in the largest unit of which it is at least one, short enough for a card.
+    mass = tell.mass(carbon, None if carbon is None else 10 * carbon)
+    return Cards(
+        (
+            Card(words("table.energy"), tell.energy(line.load_watt_hours), "",
+                 (words("cards.of_site", value=tell.ratio(part)),)),
+            Card(words("table.gpu_hours"), tell.number(line.gpu_hours), "",
+                 (words("cards.coverage", value=tell.ratio(line.coverage_ratio)),)),
+            Card(words("table.carbon"), mass),
+        ),
+        3,
+        large=True,
     )  # fmt: skip
 
 
-def _carbon_free(line: TenantLine) -> float | None:
-    free, load = line.carbon_free_watt_hours, line.load_watt_hours
-    return None if free is None or not load else free / load
-
-
-def _price(tell: Teller, line: TenantLine) -> list[Block]:
-    if line.price is None:
-        return []
-    card = Card(tell.words("table.price"), tell.number(line.price, 2), line.currency or "")
-    return [Cards((card,), _LEADING, large=True)]
+def _further(tell: Teller, line: TenantLine) -> Cards:
+    words, load = tell.words, line.load_watt_hours
+    free = line.carbon_free_watt_hours
+    cards = [
+        Card(words("table.it"), tell.energy(line.it_watt_hours, load)),
+        Card(words("table.overhead"), tell.energy(line.overhead_watt_hours, load)),
+        Card(words("cards.carbon_free"),
+             tell.ratio(None if free is None or not load else free / load), "",
+             (words("cards.carbon_free_of"),)),
+    ]  # fmt: skip
+    if line.price is not None:
+        cards.append(Card(words("table.price"), tell.number(line.price, 2), line.currency or ""))
+    return Cards(tuple(cards), len(cards))
 
 
 def _known(line: TenantLine) -> dict[str, float]:
@@ -89,7 +90,7 @@ def _bar(tell: Teller, line: TenantLine) -> list[Block]:
         stacks.Series(name, "", SOURCES.get(name, SOURCES["unknown"])): value / whole
         for name, value in known.items()
     }
-    return [stacks.parts(tell, "origins", series)] if series else []
+    return [stacks.parts(tell, "", series)] if series else []
 
 
 def _origins(tell: Teller, line: TenantLine) -> Table:

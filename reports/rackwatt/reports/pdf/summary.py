@@ -128,7 +128,8 @@ def _carbon(tell: Teller) -> Cards:
         (
             Card(words("cards.location"), tell.mass(carbon.scope_2_location_grams)),
             Card(words("cards.market"), tell.mass(carbon.scope_2_market_grams), "", market),
-            Card(words("cards.scope1"), tell.mass(carbon.scope_1_grams), "",
+            Card(words("cards.scope1"),
+                 tell.mass(carbon.scope_1_grams, carbon.scope_2_location_grams), "",
                  (words("cards.excludes"),)),
             Card(words("cards.erf"), tell.number(tell.figure("erf_ratio"), 3), "",
                  (words("cards.erf_of"),)),
