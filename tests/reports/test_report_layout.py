@@ -26,7 +26,7 @@ from rackwatt.reports.pdf.blocks import (
     Table,
 )
 from rackwatt.reports.pdf.press import has_fonts, images
-from rackwatt.reports.pdf.printing import report_images, report_pdf, report_sheet, tenant_pdf
+from rackwatt.reports.pdf.printing import report_images, report_pdf, report_sheet, tenant_pdfs
 from rackwatt.reports.pdf.words import LANGUAGES, Language, words
 from rackwatt.reports.sections import BATTERY_RULE, MATCHING_RULE, OVERHEAD_RULE
 
@@ -135,7 +135,7 @@ def test_without_a_comparison_it_says_so(report: Report) -> None:
 
 
 def test_everything_is_drawn_in_vectors(report: Report) -> None:
-    for made in (report_pdf(report, "en"), tenant_pdf(report, report.tenants[0].id, "en")):
+    for made in (report_pdf(report, "en"), *tenant_pdfs(report, "en").values()):
         streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", made, re.DOTALL)
         assert len(streams) > 5
         texts = [made]

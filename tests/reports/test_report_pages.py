@@ -31,7 +31,7 @@ from rackwatt.reports.pdf.printing import (
     report_images,
     report_pdf,
     report_sheet,
-    tenant_pdf,
+    tenant_pdfs,
     tenant_sheet,
 )
 from rackwatt.reports.pdf.words import LANGUAGES, Language, words
@@ -194,7 +194,10 @@ def test_a_statement_is_the_tenants_alone(report: Report, language: Language) ->
     said = "\n".join(texts(asdict(sheet)))
     others = [one.name for one in report.tenants if one.id not in {line.id, "operator"}]
     assert not [name for name in others if name in said]
-    assert tenant_pdf(report, line.id, printable(language)).startswith(b"%PDF-")
+    made = tenant_pdfs(report, printable(language))
+    assert list(made) == [one.id for one in report.tenants]
+    assert all(one.startswith(b"%PDF-") for one in made.values())
+    assert made == tenant_pdfs(report, language)
     with pytest.raises(KeyError):
         tenant_sheet(report, "nobody", language)
 

@@ -78,7 +78,7 @@ def _meters(tell: Teller) -> Table:
         for one in tell.report.meters
     )
     align: tuple[Align, ...] = ("text", "text", "text", "number", "text", "text", "number")
-    return Table(words("table.meters"), head, rows, align, (2.3, 1.8, 1.2, 0.6, 0.9, 1.0, 1.0))
+    return Table(words("table.meters"), head, rows, align, (2.3, 1.8, 1.1, 0.6, 1.0, 1.0, 1.0))
 
 
 def balance(tell: Teller) -> list[Block]:

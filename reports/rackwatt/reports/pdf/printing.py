@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from rackwatt.reports.document import Report
+from rackwatt.reports.parts import TenantLine
 from rackwatt.reports.pdf import energy, lists
 from rackwatt.reports.pdf.blocks import Block, Sheet
 from rackwatt.reports.pdf.europe import europe
@@ -20,7 +21,7 @@ __all__ = [
     "report_images",
     "report_pdf",
     "report_sheet",
-    "tenant_pdf",
+    "tenant_pdfs",
     "tenant_sheet",
 ]
 
@@ -45,14 +46,15 @@ def report_images(report: Report, language: Language) -> list[bytes]:
     return images(report_sheet(report, language), _moment(report))
 
 
-def tenant_pdf(report: Report, tenant_id: str, language: Language) -> bytes:
-    """Return a tenant's statement as PDF/UA-1.
+def tenant_pdfs(report: Report, language: Language) -> dict[str, bytes]:
+    """Return every tenant's statement as PDF/UA-1, by its id.
 
     Raises:
-        KeyError: No such tenant.
         PressError: As for `report_pdf`.
     """
-    return pdf(tenant_sheet(report, tenant_id, language), _moment(report))
+    tell = Teller(report, words(language))
+    moment = _moment(report)
+    return {line.id: pdf(_statement(tell, line), moment) for line in report.tenants}
 
 
 def report_sheet(
@@ -84,11 +86,18 @@ def report_sheet(
 
 
 def tenant_sheet(report: Report, tenant_id: str, language: Language) -> Sheet:
-    """Return what a tenant's statement says."""
-    tell = Teller(report, words(language))
+    """Return what a tenant's statement says.
+
+    Raises:
+        KeyError: No such tenant.
+    """
     line = next((one for one in report.tenants if one.id == tenant_id), None)
     if line is None:
         raise KeyError(tenant_id)
+    return _statement(Teller(report, words(language)), line)
+
+
+def _statement(tell: Teller, line: TenantLine) -> Sheet:
     title = tell.words("sheet.statement", tenant=name_of(tell, line), period=tell.period())
     return _sheet(tell, title, statement(tell, line))
 
