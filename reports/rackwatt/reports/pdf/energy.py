@@ -18,6 +18,7 @@ from rackwatt.reports.pdf.blocks import (
     Points,
     Port,
     Table,
+    Text,
 )
 from rackwatt.reports.pdf.numbers import energy_unit, ticks
 from rackwatt.reports.pdf.palette import SCALE, SINKS, SOURCES
@@ -98,8 +99,21 @@ def balance(tell: Teller) -> list[Block]:
     return [
         Heading(words("titles.energy"), words("leads.energy")),
         Columns(tables),
+        *_export(tell),
         nothing(tell, "no_data") if days is None else days,
     ]
+
+
+def _export(tell: Teller) -> list[Block]:
+    """How much of the own production was sold, beside what the law allows."""
+    ratio, cap = tell.figure("export_ratio"), tell.report.export_cap_ratio
+    if ratio is None:
+        return []
+    words = tell.words
+    said = words("notices.export", value=tell.ratio(ratio))
+    if cap is not None:
+        said = f"{said} {words('notices.export_cap', value=tell.ratio(cap))}"
+    return [Text(said, note=True)]
 
 
 def _flows(tell: Teller, title: str, flows: Sequence[tuple[str, str]]) -> Table:
