@@ -72,7 +72,7 @@ def _further(tell: Teller, line: TenantLine) -> Cards:
              (words("cards.carbon_free_of"),)),
     ]  # fmt: skip
     if line.price is not None:
-        cards.append(Card(words("table.price"), tell.number(line.price, 2), line.currency or ""))
+        cards.append(Card(words("table.price"), tell.price(line.price, line.currency or "")))
     return Cards(tuple(cards), len(cards))
 
 

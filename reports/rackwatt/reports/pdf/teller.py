@@ -48,6 +48,10 @@ class Teller:
         scaled = None if grams is None else grams / size
         return with_unit(scaled, f"{unit} CO₂e", self.words.language, 2)
 
+    def price(self, amount: float, currency: str) -> str:
+        """An amount of money."""
+        return with_unit(amount, currency, self.words.language, 2)
+
     def plain(self, text: str) -> str:
         """A name or an identifier, which reads from left to right."""
         return isolated(text, self.words.language)
@@ -75,5 +79,8 @@ class Teller:
             return UNKNOWN
         language = self.words.language
         if name.endswith("_share_ratio") or name == "carbon_free_energy_score_ratio":
-            return with_unit((now - before) * 100, "pp", language, 1)
-        return percent(now / before - 1.0, language) if before else UNKNOWN
+            said = with_unit((now - before) * 100, "pp", language, 1)
+        else:
+            said = percent(now / before - 1.0, language) if before else UNKNOWN
+        more = now > before and any(one in "123456789" for one in said)
+        return self.plain(f"+{said}") if more else said
