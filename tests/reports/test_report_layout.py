@@ -17,6 +17,7 @@ from rackwatt.reports.parts import Comparison, Reason
 from rackwatt.reports.pdf.blocks import (
     Bars,
     Block,
+    Columns,
     Heading,
     HeatMap,
     Legend,
@@ -26,7 +27,13 @@ from rackwatt.reports.pdf.blocks import (
     Table,
 )
 from rackwatt.reports.pdf.press import has_fonts, images
-from rackwatt.reports.pdf.printing import report_images, report_pdf, report_sheet, tenant_pdfs
+from rackwatt.reports.pdf.printing import (
+    report_images,
+    report_pdf,
+    report_sheet,
+    tenant_pdfs,
+    tenant_sheet,
+)
 from rackwatt.reports.pdf.words import LANGUAGES, Language, words
 from rackwatt.reports.sections import BATTERY_RULE, MATCHING_RULE, OVERHEAD_RULE
 
@@ -199,3 +206,27 @@ def test_alike_reasons_are_one_line(report: Report) -> None:
     said = str(report_sheet(state, "en"))
     assert said.count(words("en")("reasons.not_closed").removesuffix(".")) == 1
     assert "2026-11, 2026-12" in said
+
+
+def test_what_is_unknown_is_never_printed_as_nothing(report: Report) -> None:
+    """A year of which the books hold a month: flows are there, and none has a figure."""
+    none = report.model_copy(update={"figures": dict.fromkeys(report.figures)})
+    tables = next(one for one in report_sheet(none, "en").blocks if isinstance(one, Columns))
+    for table in tables.tables:
+        assert len(table.rows) > 2
+        assert {cell for row in table.rows for cell in row[1:]} == {"–"}
+    part = {**report.figures, "source_pv_watt_hours": None}
+    holed = report.model_copy(update={"figures": part})
+    sources = next(one for one in report_sheet(holed, "en").blocks if isinstance(one, Columns))
+    said = {row[0]: row[1] for row in sources.tables[0].rows}
+    assert said["Solar"] == said["Total"] == "–"
+    assert said["Grid import"] != "–"
+
+
+def test_a_statement_with_an_unknown_origin_has_no_bar(report: Report) -> None:
+    line = report.tenants[0].model_copy(update={"origins_watt_hours": {"pv": None, "grid": 21e6}})
+    holed = report.model_copy(update={"tenants": [line]})
+    blocks = tenant_sheet(holed, line.id, "en").blocks
+    assert not [one for one in blocks if isinstance(one, Shares)]
+    (tables,) = [one for one in blocks if isinstance(one, Columns)]
+    assert ("Solar", "–") in tables.tables[0].rows

@@ -97,6 +97,7 @@ class Bars:
         series: The series, from the bottom.
         ticks: Of the axis: place 0..1 and text.
         unit: Of the axis.
+        unknown: What a hatched part means; empty: none is hatched.
         rest: Drawn as high as the rest of the page allows; left out where that is too little.
     """
 
@@ -107,6 +108,7 @@ class Bars:
     series: tuple[Legend, ...]
     ticks: tuple[tuple[float, str], ...]
     unit: str
+    unknown: str = ""
     rest: bool = False
     kind: str = "bars"
 

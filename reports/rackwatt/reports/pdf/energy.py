@@ -23,7 +23,7 @@ from rackwatt.reports.pdf.blocks import (
 from rackwatt.reports.pdf.numbers import energy_unit, ticks
 from rackwatt.reports.pdf.palette import SCALE, SINKS, SOURCES
 from rackwatt.reports.pdf.summary import nothing
-from rackwatt.reports.pdf.teller import Teller
+from rackwatt.reports.pdf.teller import Teller, known_sum
 
 _OUTSIDE: Final = ("export", "campus")
 _NAMES: Final = {"export": "grid_export_watt_hours", "campus": "campus_watt_hours"}
@@ -46,7 +46,7 @@ def boundary(tell: Teller) -> list[Block]:
             tuple(
                 _port(tell, name, _NAMES[name], SINKS)
                 for name in _OUTSIDE
-                if tell.figure(_NAMES[name])
+                if tell.has(_NAMES[name])
             ),
         ),
         _meters(tell),
@@ -54,7 +54,7 @@ def boundary(tell: Teller) -> list[Block]:
 
 
 def _sources(tell: Teller) -> list[str]:
-    return [name for name in SOURCES if tell.figure(f"source_{name}_watt_hours")]
+    return [name for name in SOURCES if tell.has(f"source_{name}_watt_hours")]
 
 
 def _port(tell: Teller, name: str, figure: str, colors: Mapping[str, str]) -> Port:
@@ -92,7 +92,7 @@ def balance(tell: Teller) -> list[Block]:
     uses += [("charge", "battery_charge_watt_hours"), *_NAMES.items()]
     uses.append(("unmetered", "unmetered_watt_hours"))
     tables = tuple(
-        _flows(tell, title, [(n, f) for n, f in flows if tell.figure(f)])
+        _flows(tell, title, [(n, f) for n, f in flows if tell.has(f)])
         for title, flows in (("sources", sources), ("uses", uses))
     )
     days = stacks.by_day(tell, "sources", stacks.sources(tell))
@@ -118,11 +118,11 @@ def _export(tell: Teller) -> list[Block]:
 
 def _flows(tell: Teller, title: str, flows: Sequence[tuple[str, str]]) -> Table:
     words = tell.words
-    values = [(name, tell.figure(figure) or 0.0) for name, figure in flows]
-    whole = sum(value for _, value in values)
+    values = [(name, tell.figure(figure)) for name, figure in flows]
+    whole = known_sum([value for _, value in values])
     rows = [
         (words.name("flows", name), tell.energy(value, whole),
-         tell.ratio(value / whole if whole else None))
+         tell.ratio(value / whole if value is not None and whole else None))
         for name, value in values
     ]  # fmt: skip
     rows.append(

@@ -15,7 +15,7 @@ from rackwatt.reports.pdf.blocks import (
 from rackwatt.reports.pdf.numbers import UNKNOWN, with_unit
 from rackwatt.reports.pdf.statement import name_of, rules
 from rackwatt.reports.pdf.summary import nothing
-from rackwatt.reports.pdf.teller import Teller
+from rackwatt.reports.pdf.teller import Teller, known_sum
 
 ROLES = ("prepared", "reviewed", "approved")
 
@@ -145,7 +145,7 @@ def tenants(tell: Teller) -> list[Block]:
         for one in lines
     ]  # fmt: skip
     whole = {
-        name: _sum([getattr(one, name) for one in lines])
+        name: known_sum([getattr(one, name) for one in lines])
         for name in ("it_watt_hours", "overhead_watt_hours", "load_watt_hours", "gpu_hours",
                      "carbon_operational_grams")
     }  # fmt: skip
@@ -160,11 +160,6 @@ def tenants(tell: Teller) -> list[Block]:
                   ("text", "number", "number", "number", "number", "number"),
                   (2.0, 1.0, 1.0, 1.0, 1.0, 1.3), total=True)  # fmt: skip
     return [head, table, Text(rules(tell), note=True)]
-
-
-def _sum(values: list[float | None]) -> float | None:
-    """The sum; unknown if one of them is."""
-    return None if None in values else sum(value or 0.0 for value in values)
 
 
 def quality(tell: Teller) -> list[Block]:

@@ -33,9 +33,9 @@ def loads() -> list[Series]:
 
 
 def sources(tell: Teller) -> list[Series]:
-    """The sources that gave anything in the period."""
+    """The sources that gave anything in the period, or may have."""
     found = [Series(name, f"source_{name}_watt_hours", color) for name, color in SOURCES.items()]
-    return [one for one in found if tell.figure(one.figure)]
+    return [one for one in found if tell.has(one.figure)]
 
 
 def shares(tell: Teller) -> list[Shares]:
@@ -97,6 +97,7 @@ def by_day(tell: Teller, key: str, series: Sequence[Series]) -> Bars | None:
         tuple(Legend(words.name("flows", one.name), one.color) for one in series),
         tuple((mark / marks[-1], number(mark, words.language, digits(marks))) for mark in marks),
         unit,
+        words("charts.unknown") if any(None in row for row in sums) else "",
     )
 
 

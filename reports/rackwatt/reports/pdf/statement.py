@@ -5,7 +5,7 @@ from rackwatt.reports.parts import TenantLine
 from rackwatt.reports.pdf import stacks
 from rackwatt.reports.pdf.blocks import Block, Card, Cards, Columns, Heading, Table, Text
 from rackwatt.reports.pdf.palette import SOURCES
-from rackwatt.reports.pdf.teller import Teller
+from rackwatt.reports.pdf.teller import Teller, known_sum
 
 
 def name_of(tell: Teller, line: TenantLine) -> str:
@@ -76,19 +76,20 @@ def _further(tell: Teller, line: TenantLine) -> Cards:
     return Cards(tuple(cards), len(cards))
 
 
-def _known(line: TenantLine) -> dict[str, float]:
-    """What came from each origin, in the order in which bars stack."""
+def _from(line: TenantLine) -> dict[str, float | None]:
+    """What came from each origin, in the order in which bars stack; none that gave nothing."""
     found = line.origins_watt_hours
     order = [*SOURCES, *(name for name in found if name not in SOURCES)]
-    return {name: value for name in order if (value := found.get(name) or 0.0) > 0}
+    return {name: found[name] for name in order if found.get(name, 0.0) != 0.0}
 
 
 def _bar(tell: Teller, line: TenantLine) -> list[Block]:
-    known = _known(line)
-    whole = sum(known.values())
+    found = _from(line)
+    whole = known_sum(list(found.values()))
     series = {
         stacks.Series(name, "", SOURCES.get(name, SOURCES["unknown"])): value / whole
-        for name, value in known.items()
+        for name, value in found.items()
+        if value and whole
     }
     return [stacks.parts(tell, "", series)] if series else []
 
@@ -97,7 +98,7 @@ def _origins(tell: Teller, line: TenantLine) -> Table:
     words, whole = tell.words, line.load_watt_hours
     rows = [
         (words.name("flows", name), tell.energy(value, whole))
-        for name, value in _known(line).items()
+        for name, value in _from(line).items()
     ]
     rows.append((words("table.total"), tell.energy(whole, whole)))
     head = (words("table.origin"), words("table.energy"))

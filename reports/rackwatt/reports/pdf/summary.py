@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 from rackwatt.reports.parts import Comparison, Reason
@@ -22,6 +23,17 @@ _COMPARED: Final = (
     ("scope_2_location_grams", "cards.location"),
     ("scope_2_market_grams", "cards.market"),
 )
+_FIGURES: Final = MappingProxyType(
+    dict(_COMPARED)
+    | {
+        "completeness": "quality.completeness",
+        "pue_coverage_ratio": "cards.pue",
+        "shares_coverage_ratio": "cards.renewable",
+        "load_it_watt_hours": "table.it",
+        "boundary_watt_hours": "titles.energy",
+    }
+)
+"""What a figure is called; others have their own name."""
 
 
 def summary(tell: Teller) -> list[Block]:
@@ -59,11 +71,13 @@ def _lines(tell: Teller, reasons: Sequence[Reason]) -> tuple[str, ...]:
 
 def _about(tell: Teller, one: Reason) -> str:
     """The names and ratios that a reason is about."""
-    said = [
-        tell.plain(value) if isinstance(value, str) else tell.ratio(value, 2)
-        for name, value in one.values.items()
-        if isinstance(value, str) or (value is not None and name.endswith("_ratio"))
-    ]
+    said = []
+    for name, value in one.values.items():
+        if isinstance(value, str):
+            key = _FIGURES.get(value) if name == "figure" else None
+            said.append(tell.words(key) if key else tell.plain(value))
+        elif value is not None and name.endswith("_ratio"):
+            said.append(tell.ratio(value, 2))
     return tell.words("reasons.pair").join(said)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A report told in one language: its figures as text, ready to print."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -27,6 +28,10 @@ class Teller:
     def figure(self, name: str) -> float | None:
         """A figure of the period."""
         return self.report.figures.get(name)
+
+    def has(self, name: str) -> bool:
+        """Whether the site has such a flow: it is not 0, though it may be unknown."""
+        return self.report.figures.get(name, 0.0) != 0.0
 
     def ratio(self, value: float | None, digits: int = 1) -> str:
         """A ratio as a percentage."""
@@ -84,3 +89,9 @@ class Teller:
             said = percent(now / before - 1.0, language) if before else UNKNOWN
         more = now > before and any(one in "123456789" for one in said)
         return self.plain(f"+{said}") if more else said
+
+
+def known_sum(values: Sequence[float | None]) -> float | None:
+    """Return the sum, which is unknown where one of them is, or where there are none."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known and len(known) == len(values) else None
