@@ -13,8 +13,17 @@ from reports.report_books import call, fill
 from rackwatt.reports.document import Report
 from rackwatt.reports.filing import read_filed
 from rackwatt.reports.parts import Reason
-from rackwatt.reports.pdf.blocks import Bars, Boundary, HeatMap, Points, Signatures
-from rackwatt.reports.pdf.numbers import number
+from rackwatt.reports.pdf.blocks import (
+    Bars,
+    Boundary,
+    Columns,
+    HeatMap,
+    Points,
+    Shares,
+    Signatures,
+    Table,
+)
+from rackwatt.reports.pdf.numbers import number, with_unit
 from rackwatt.reports.pdf.palette import SCALE, SINKS, SOURCES
 from rackwatt.reports.pdf.press import has_fonts
 from rackwatt.reports.pdf.printing import (
@@ -22,7 +31,7 @@ from rackwatt.reports.pdf.printing import (
     report_images,
     report_pdf,
     report_sheet,
-    tenant_pdf,
+    tenant_pdfs,
     tenant_sheet,
 )
 from rackwatt.reports.pdf.words import LANGUAGES, Language, words
@@ -114,9 +123,13 @@ def test_the_figures_are_the_documents(report: Report, language: Language) -> No
 
 def test_charts_hold_what_the_document_holds(report: Report) -> None:
     blocks = report_sheet(report, "en").blocks
-    (bars,) = [one for one in blocks if isinstance(one, Bars)]
-    assert len(bars.stacks) == len(report.days) == 28
-    assert all(0 <= part <= 1 for row in bars.stacks for part in row if part is not None)
+    charts = [one for one in blocks if isinstance(one, Bars)]
+    assert [one.rest for one in charts] == [True, False]
+    for bars in charts:
+        assert len(bars.stacks) == len(report.days) == 28
+        assert all(0 <= part <= 1 for row in bars.stacks for part in row if part is not None)
+    for bar in (one for one in blocks if isinstance(one, Shares)):
+        assert sum(part.share for part in bar.parts) == pytest.approx(1.0)
     (heat,) = [one for one in blocks if isinstance(one, HeatMap)]
     assert len(heat.cells) == 28
     assert {color for row in heat.cells for color in row} <= {"", *SCALE}
@@ -128,6 +141,31 @@ def test_charts_hold_what_the_document_holds(report: Report) -> None:
     (drawing,) = [one for one in blocks if isinstance(one, Boundary)]
     assert {port.color for port in drawing.sources} <= set(SOURCES.values())
     assert {port.color for port in drawing.loads} <= set(SINKS.values())
+
+
+def test_the_balance_closes_on_paper(report: Report) -> None:
+    """Sources and uses have the same sum, unknown and unmetered energy among them."""
+    tables = next(one for one in report_sheet(report, "en").blocks if isinstance(one, Columns))
+    sources, uses = (one.rows[-1] for one in tables.tables)
+    assert sources == uses
+    assert len(tables.tables[0].rows) > 2
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_fields_for_the_authorities_are_those_of_the_document(
+    report: Report, language: Language
+) -> None:
+    found = [one for one in report_sheet(report, language).blocks if isinstance(one, Table)]
+    (table,) = [one for one in found if any("E_DC" in row[0] for row in one.rows)]
+    assert len(table.rows) == len(report.eu.fields) + 2
+    printed = {row[0].strip("\u2066\u2069"): row[2] for row in table.rows}
+    assert {name.upper() for name in report.eu.fields} < set(printed)
+    consumed = report.eu.fields["e_dc"]
+    assert consumed is not None
+    assert with_unit(consumed / 1000, "kWh", language) == printed["E_DC"]
+    assert printed["FLOOR_AREA"] == "–"
+    classes = [row for row in table.rows if row[1] == words(language)("eu.class_of")]
+    assert [row[2] for row in classes] == [report.eu.pue_class or "–", report.eu.wue_class or "–"]
 
 
 def test_preliminary_is_said_on_every_page(report: Report) -> None:
@@ -156,7 +194,10 @@ def test_a_statement_is_the_tenants_alone(report: Report, language: Language) ->
     said = "\n".join(texts(asdict(sheet)))
     others = [one.name for one in report.tenants if one.id not in {line.id, "operator"}]
     assert not [name for name in others if name in said]
-    assert tenant_pdf(report, line.id, printable(language)).startswith(b"%PDF-")
+    made = tenant_pdfs(report, printable(language))
+    assert list(made) == [one.id for one in report.tenants]
+    assert all(one.startswith(b"%PDF-") for one in made.values())
+    assert made == tenant_pdfs(report, language)
     with pytest.raises(KeyError):
         tenant_sheet(report, "nobody", language)
 

@@ -240,9 +240,7 @@ def _file(folder: Path, language: str, made: Report) -> None:
         return
     try:
         pages: bytes = printing.report_pdf(report, language, filed.signatures)
-        statements = {
-            line.id: printing.tenant_pdf(report, line.id, language) for line in report.tenants
-        }
+        statements: dict[str, bytes] = printing.tenant_pdfs(report, language)
     except printing.PressError as error:
         stop(f"no PDF: {error}; JSON and CSV are written", 1)
     write_file(folder / f"{name}.pdf", pages)

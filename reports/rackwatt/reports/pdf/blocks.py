@@ -70,6 +70,14 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Columns:
+    """Tables side by side, on one page."""
+
+    tables: tuple[Table, ...]
+    kind: str = "columns"
+
+
+@dataclass(frozen=True, slots=True)
 class Legend:
     """A series: its name, its colour, and a pattern for those who see no colour."""
 
@@ -89,6 +97,8 @@ class Bars:
         series: The series, from the bottom.
         ticks: Of the axis: place 0..1 and text.
         unit: Of the axis.
+        unknown: What a hatched part means; empty: none is hatched.
+        rest: Drawn as high as the rest of the page allows; left out where that is too little.
     """
 
     title: str
@@ -98,7 +108,29 @@ class Bars:
     series: tuple[Legend, ...]
     ticks: tuple[tuple[float, str], ...]
     unit: str
+    unknown: str = ""
+    rest: bool = False
     kind: str = "bars"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a whole: its name, its figure, how much of the whole it is (0..1), its colour."""
+
+    name: str
+    value: str
+    share: float
+    color: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """A bar that is a whole, its parts side by side; they add up to 1."""
+
+    title: str
+    alt: str
+    parts: tuple[Share, ...]
+    kind: str = "shares"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +219,9 @@ Block = (
     | Cards
     | Notice
     | Table
+    | Columns
     | Bars
+    | Shares
     | Points
     | HeatMap
     | Boundary

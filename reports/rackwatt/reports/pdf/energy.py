@@ -6,24 +6,25 @@ from itertools import groupby
 from math import floor
 from typing import Final
 
+from rackwatt.reports.pdf import stacks
 from rackwatt.reports.pdf.blocks import (
     Align,
-    Bars,
     Block,
     Boundary,
+    Columns,
     Heading,
     HeatMap,
     Legend,
     Points,
     Port,
     Table,
+    Text,
 )
-from rackwatt.reports.pdf.numbers import energy_unit, number, ticks
+from rackwatt.reports.pdf.numbers import energy_unit, ticks
 from rackwatt.reports.pdf.palette import SCALE, SINKS, SOURCES
 from rackwatt.reports.pdf.summary import nothing
-from rackwatt.reports.pdf.teller import Teller
+from rackwatt.reports.pdf.teller import Teller, known_sum
 
-_LOADS: Final = ("it", "cooling", "losses", "other")
 _OUTSIDE: Final = ("export", "campus")
 _NAMES: Final = {"export": "grid_export_watt_hours", "campus": "campus_watt_hours"}
 _BAND: Final = 1.0 / len(SCALE)
@@ -41,11 +42,11 @@ def boundary(tell: Teller) -> list[Block]:
             tuple(
                 _port(tell, name, f"source_{name}_watt_hours", SOURCES) for name in _sources(tell)
             ),
-            tuple(_port(tell, name, f"load_{name}_watt_hours", SINKS) for name in _LOADS),
+            tuple(_port(tell, name, f"load_{name}_watt_hours", SINKS) for name in stacks.LOADS),
             tuple(
                 _port(tell, name, _NAMES[name], SINKS)
                 for name in _OUTSIDE
-                if tell.figure(_NAMES[name])
+                if tell.has(_NAMES[name])
             ),
         ),
         _meters(tell),
@@ -53,7 +54,7 @@ def boundary(tell: Teller) -> list[Block]:
 
 
 def _sources(tell: Teller) -> list[str]:
-    return [name for name in SOURCES if tell.figure(f"source_{name}_watt_hours")]
+    return [name for name in SOURCES if tell.has(f"source_{name}_watt_hours")]
 
 
 def _port(tell: Teller, name: str, figure: str, colors: Mapping[str, str]) -> Port:
@@ -78,7 +79,7 @@ def _meters(tell: Teller) -> Table:
         for one in tell.report.meters
     )
     align: tuple[Align, ...] = ("text", "text", "text", "number", "text", "text", "number")
-    return Table(words("table.meters"), head, rows, align, (2.0, 1.4, 1.3, 0.7, 1.1, 1.2, 1.2))
+    return Table(words("table.meters"), head, rows, align, (2.3, 1.8, 1.1, 0.6, 1.0, 1.0, 1.0))
 
 
 def balance(tell: Teller) -> list[Block]:
@@ -86,66 +87,49 @@ def balance(tell: Teller) -> list[Block]:
     words = tell.words
     sources = [(name, f"source_{name}_watt_hours") for name in SOURCES]
     sources.append(("battery", "battery_discharge_watt_hours"))
-    uses = [(name, f"load_{name}_watt_hours") for name in _LOADS]
+    sources.append(("unknown", "unknown_watt_hours"))
+    uses = [(name, f"load_{name}_watt_hours") for name in stacks.LOADS]
     uses += [("charge", "battery_charge_watt_hours"), *_NAMES.items()]
     uses.append(("unmetered", "unmetered_watt_hours"))
-    found: list[Block] = [Heading(words("titles.energy"), words("leads.energy"))]
-    for title, flows in (("sources", sources), ("uses", uses)):
-        found.append(_flows(tell, title, [(n, f) for n, f in flows if tell.figure(f)]))
-    found.append(_days(tell))
-    return found
+    tables = tuple(
+        _flows(tell, title, [(n, f) for n, f in flows if tell.has(f)])
+        for title, flows in (("sources", sources), ("uses", uses))
+    )
+    days = stacks.by_day(tell, "sources", stacks.sources(tell))
+    return [
+        Heading(words("titles.energy"), words("leads.energy")),
+        Columns(tables),
+        *_export(tell),
+        nothing(tell, "no_data") if days is None else days,
+    ]
+
+
+def _export(tell: Teller) -> list[Block]:
+    """How much of the own production was sold, beside what the law allows."""
+    ratio, cap = tell.figure("export_ratio"), tell.report.export_cap_ratio
+    if ratio is None:
+        return []
+    words = tell.words
+    said = words("notices.export", value=tell.ratio(ratio))
+    if cap is not None:
+        said = f"{said} {words('notices.export_cap', value=tell.ratio(cap))}"
+    return [Text(said, note=True)]
 
 
 def _flows(tell: Teller, title: str, flows: Sequence[tuple[str, str]]) -> Table:
     words = tell.words
-    values = [(name, tell.figure(figure) or 0.0) for name, figure in flows]
-    whole = sum(value for _, value in values)
+    values = [(name, tell.figure(figure)) for name, figure in flows]
+    whole = known_sum([value for _, value in values])
     rows = [
         (words.name("flows", name), tell.energy(value, whole),
-         tell.ratio(value / whole if whole else None))
+         tell.ratio(value / whole if value is not None and whole else None))
         for name, value in values
     ]  # fmt: skip
     rows.append(
         (words("table.total"), tell.energy(whole, whole), tell.ratio(1.0 if whole else None))
     )
     head = (words(f"table.{title}"), words("table.energy"), words("table.share"))
-    return Table(words(f"table.{title}"), head, tuple(rows), ("text", "number", "number"),
-                 (2.0, 1.0, 1.0), total=True)  # fmt: skip
-
-
-def _days(tell: Teller) -> Block:
-    words, report = tell.words, tell.report
-    spans = report.days or report.months
-    names = _sources(tell)
-    if not spans or not names:
-        return nothing(tell, "no_data")
-    sums = [[one.figures.get(f"source_{name}_watt_hours") for name in names] for one in spans]
-    largest = max((sum(value or 0.0 for value in row) for row in sums), default=0.0)
-    unit, size = energy_unit(largest)
-    marks = ticks(largest / size)
-    top = marks[-1] * size
-    kind = "days" if report.days else "months"
-    labels = tuple(
-        _label(one.label) if kind == "months" or number_ % 5 == 0 else ""
-        for number_, one in enumerate(spans)
-    )
-    return Bars(
-        words(f"charts.{kind}"),
-        words("charts.days_alt", count=tell.number(len(spans))),
-        tuple(tell.plain(label) if label else "" for label in labels),
-        tuple(tuple(None if v is None else v / top for v in row) for row in sums),
-        tuple(Legend(words.name("flows", name), SOURCES[name]) for name in names),
-        tuple((mark / marks[-1], number(mark, words.language, _digits(marks))) for mark in marks),
-        unit,
-    )
-
-
-def _label(text: str) -> str:
-    return str(int(text.rpartition("-")[2]))
-
-
-def _digits(marks: Sequence[float]) -> int:
-    return 0 if all(float(mark).is_integer() for mark in marks) else 1
+    return Table("", head, tuple(rows), ("text", "number", "number"), (1.9, 1.0, 0.8), total=True)
 
 
 def matching(tell: Teller) -> list[Block]:
@@ -153,7 +137,8 @@ def matching(tell: Teller) -> list[Block]:
     words, hours = tell.words, tell.report.hours
     found: list[Block] = [Heading(words("titles.cfe"), words("leads.cfe"))]
     if not hours:
-        return [*found, nothing(tell, "no_data")]
+        year = tell.report.period.kind == "year"
+        return [*found, nothing(tell, "hours_of_months" if year else "no_data")]
     days = [(day, list(each)) for day, each in groupby(hours, key=lambda hour: hour.day)]
     cells = []
     for _, each in days:
@@ -165,7 +150,7 @@ def matching(tell: Teller) -> list[Block]:
     )
     score = tell.ratio(tell.figure("carbon_free_energy_score_ratio"))
     alt = words("charts.cfe_alt", days=tell.number(len(days)), score=score)
-    rows = tuple(tell.plain(_label(day)) for day, _ in days)
+    rows = tuple(tell.plain(stacks.day_label(day)) for day, _ in days)
     found.append(
         HeatMap(words("charts.cfe"), alt, tuple(tell.plain(str(hour)) for hour in range(24)), rows,
                 tuple(cells), scale, words("charts.unknown"))
@@ -180,14 +165,16 @@ def _color(score: float | None) -> str:
 
 
 def efficiency(tell: Teller) -> list[Block]:
-    """PUE against the load, day by day."""
+    """PUE against the load, day by day; in a year month by month."""
     words = tell.words
+    every = "days" if tell.report.days else "months"
     pairs = [
         (load, pue)
-        for one in tell.report.days
+        for one in tell.report.days or tell.report.months
         if (load := one.figures.get("load_watt_hours")) and (pue := one.figures.get("pue_ratio"))
     ]
-    found: list[Block] = [Heading(words("titles.efficiency"), words("leads.efficiency"))]
+    head = Heading(words("titles.efficiency"), words(f"leads.efficiency_{every}"))
+    found: list[Block] = [head]
     if len(pairs) < 2:
         return [*found, nothing(tell, "no_data")]
     unit, size = energy_unit(max(load for load, _ in pairs))
@@ -195,12 +182,12 @@ def efficiency(tell: Teller) -> list[Block]:
     ys = _axis([pue for _, pue in pairs])
     found.append(
         Points(
-            words("charts.pue"),
-            words("charts.pue_alt", count=tell.number(len(pairs))),
+            words(f"charts.pue_{every}"),
+            words(f"charts.pue_{every}_alt", count=tell.number(len(pairs))),
             tuple((_place(load / size, xs), _place(pue, ys)) for load, pue in pairs),
-            tuple((_place(mark, xs), tell.number(mark, _digits(xs))) for mark in xs),
+            tuple((_place(mark, xs), tell.number(mark, stacks.digits(xs))) for mark in xs),
             tuple((_place(mark, ys), tell.number(mark, 3)) for mark in ys),
-            words("charts.load", unit=unit),
+            words(f"charts.load_{every}", unit=unit),
             words("cards.pue"),
             SINKS["cooling"],
         )

@@ -13,8 +13,9 @@ from rackwatt.reports.pdf.blocks import (
     Text,
 )
 from rackwatt.reports.pdf.numbers import UNKNOWN, with_unit
+from rackwatt.reports.pdf.statement import name_of, rules
 from rackwatt.reports.pdf.summary import nothing
-from rackwatt.reports.pdf.teller import Teller
+from rackwatt.reports.pdf.teller import Teller, known_sum
 
 ROLES = ("prepared", "reviewed", "approved")
 
@@ -32,7 +33,7 @@ def carbon(tell: Teller) -> list[Block]:
     )
     largest = max((value or 0.0 for _, value in masses), default=0.0)
     blocks: list[Block] = [
-        Heading(words("titles.carbon"), words("leads.carbon"), new_page=True),
+        Heading(words("titles.carbon"), words("leads.carbon")),
         Table(words("table.masses"), (words("table.item"), words("table.mass")),
               tuple((words(f"masses.{key}"), tell.mass(value, largest)) for key, value in masses),
               ("text", "number"), (3.0, 1.0)),
@@ -40,7 +41,24 @@ def carbon(tell: Teller) -> list[Block]:
     ]  # fmt: skip
     if found.market_note:
         blocks.append(Text(words("cards.no_residual"), note=True))
-    return [*blocks, *_certificates(tell)]
+    return [*blocks, *_contracts(tell), *_certificates(tell)]
+
+
+def _contracts(tell: Teller) -> list[Block]:
+    words, lines = tell.words, tell.report.carbon.contracts
+    if not lines:
+        return []
+    largest = max(max(one.matched_watt_hours, one.claimed_watt_hours or 0.0) for one in lines)
+    rows = tuple(
+        (tell.plain(one.id), tell.plain(one.kind), words.name("flows", one.source),
+         tell.energy(one.claimed_watt_hours, largest), tell.energy(one.matched_watt_hours, largest))
+        for one in lines
+    )  # fmt: skip
+    head = tuple(
+        words(f"table.{key}") for key in ("contract", "kind", "technology", "claimed", "matched")
+    )
+    align: tuple[Align, ...] = ("text", "text", "text", "number", "number")
+    return [Table(words("table.contracts"), head, rows, align, (1.6, 1.0, 1.0, 1.0, 1.0))]
 
 
 def _certificates(tell: Teller) -> list[Block]:
@@ -114,33 +132,34 @@ def not_held(tell: Teller) -> list[Block]:
 def tenants(tell: Teller) -> list[Block]:
     """Everybody's part; the parts are the whole."""
     words, lines = tell.words, tell.report.tenants
-    head = Heading(words("titles.tenants"), words("leads.tenants"), new_page=True)
+    head = Heading(words("titles.tenants"), words("leads.tenants"))
     if not lines:
         return [head, nothing(tell, "no_gpus")]
     largest = max((one.load_watt_hours or 0.0 for one in lines), default=0.0)
     most = max((one.carbon_operational_grams or 0.0 for one in lines), default=0.0)
     rows = [
-        (words("tenants.operator") if one.id == "operator" else one.name,
+        (name_of(tell, one),
          tell.energy(one.it_watt_hours, largest), tell.energy(one.overhead_watt_hours, largest),
          tell.energy(one.load_watt_hours, largest), tell.number(one.gpu_hours),
          tell.mass(one.carbon_operational_grams, most))
         for one in lines
     ]  # fmt: skip
-    whole = [one.load_watt_hours for one in lines]
-    total = None if None in whole else sum(value or 0.0 for value in whole)
-    rows.append((words("table.total"), "", "", tell.energy(total, largest), "", ""))
+    whole = {
+        name: known_sum([getattr(one, name) for one in lines])
+        for name in ("it_watt_hours", "overhead_watt_hours", "load_watt_hours", "gpu_hours",
+                     "carbon_operational_grams")
+    }  # fmt: skip
+    rows.append(
+        (words("table.total"), tell.energy(whole["it_watt_hours"], largest),
+         tell.energy(whole["overhead_watt_hours"], largest),
+         tell.energy(whole["load_watt_hours"], largest), tell.number(whole["gpu_hours"]),
+         tell.mass(whole["carbon_operational_grams"], most))
+    )  # fmt: skip
     keys = ("tenant", "it", "overhead", "energy", "gpu_hours", "carbon")
     table = Table("", tuple(words(f"table.{key}") for key in keys), tuple(rows),
                   ("text", "number", "number", "number", "number", "number"),
                   (2.0, 1.0, 1.0, 1.0, 1.0, 1.3), total=True)  # fmt: skip
-    method = tell.report.method
-    rules = words(
-        "notices.overhead",
-        rule=method.overhead_rule,
-        battery=method.battery_rule,
-        matching=method.matching_rule,
-    )
-    return [head, table, Text(rules, note=True)]
+    return [head, table, Text(rules(tell), note=True)]
 
 
 def quality(tell: Teller) -> list[Block]:
@@ -184,7 +203,7 @@ def differences(tell: Teller) -> list[Block]:
         for one in found
     )
     head = (words("table.figure"), words("table.before"), words("table.after"))
-    return [Heading(words("titles.differences"), new_page=True),
+    return [Heading(words("titles.differences")),
             Table("", head, rows, ("text", "number", "number"), (3.0, 1.2, 1.2))]  # fmt: skip
 
 
@@ -192,7 +211,7 @@ def method(tell: Teller) -> list[Block]:
     """Factors with their sources, versions, and the place in the journal."""
     words, found, proof = tell.words, tell.report.method, tell.report.proof
     rows = tuple(
-        (words.name("flows", one.item), tell.plain(one.scope.replace("_", " ")),
+        (words.name("flows", one.item), words.name("scopes", one.scope),
          tell.number(one.value, 2), UNKNOWN if one.year is None else tell.plain(str(one.year)),
          tell.plain(one.source))
         for one in found.factors
@@ -204,9 +223,9 @@ def method(tell: Teller) -> list[Block]:
         *((name, digest[:32]) for name, digest in sorted(proof.topology.items())),
     ]  # fmt: skip
     return [
-        Heading(words("titles.method"), words("leads.method"), new_page=True),
+        Heading(words("titles.method"), words("leads.method")),
         Table(words("table.factors"), head, rows, ("text", "text", "number", "text", "text"),
-              (1.0, 1.0, 0.8, 0.7, 3.0)),
+              (1.4, 1.0, 0.7, 0.7, 2.8)),
         Table(words("table.versions"), (words("table.item"), words("table.version")),
               tuple((tell.plain(name), tell.plain(text)) for name, text in versions),
               ("text", "text"), (1.0, 4.0)),

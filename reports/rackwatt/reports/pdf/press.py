@@ -71,7 +71,10 @@ def _set(
                 ignore_system_fonts=True,
                 format=form,
                 ppi=ppi,
-                sys_inputs={"sheet": json.dumps(asdict(sheet), ensure_ascii=False)},
+                sys_inputs={
+                    "sheet": json.dumps(asdict(sheet), ensure_ascii=False),
+                    "direction": "rtl" if sheet.language == "ar" else "ltr",
+                },
                 pdf_standards=["ua-1"] if form == "pdf" else [],
                 timestamp=moment,
             )

@@ -5,9 +5,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from rackwatt.reports.document import Report
+from rackwatt.reports.parts import TenantLine
 from rackwatt.reports.pdf import energy, lists
-from rackwatt.reports.pdf.blocks import Block, Card, Cards, Heading, Sheet, Table, Text
+from rackwatt.reports.pdf.blocks import Block, Sheet
+from rackwatt.reports.pdf.europe import europe
+from rackwatt.reports.pdf.months import months
 from rackwatt.reports.pdf.press import PressError, images, pdf
+from rackwatt.reports.pdf.statement import name_of, statement
 from rackwatt.reports.pdf.summary import summary
 from rackwatt.reports.pdf.teller import Teller
 from rackwatt.reports.pdf.words import Language, words
@@ -17,7 +21,7 @@ __all__ = [
     "report_images",
     "report_pdf",
     "report_sheet",
-    "tenant_pdf",
+    "tenant_pdfs",
     "tenant_sheet",
 ]
 
@@ -42,14 +46,15 @@ def report_images(report: Report, language: Language) -> list[bytes]:
     return images(report_sheet(report, language), _moment(report))
 
 
-def tenant_pdf(report: Report, tenant_id: str, language: Language) -> bytes:
-    """Return a tenant's statement as PDF/UA-1.
+def tenant_pdfs(report: Report, language: Language) -> dict[str, bytes]:
+    """Return every tenant's statement as PDF/UA-1, by its id.
 
     Raises:
-        KeyError: No such tenant.
         PressError: As for `report_pdf`.
     """
-    return pdf(tenant_sheet(report, tenant_id, language), _moment(report))
+    tell = Teller(report, words(language))
+    moment = _moment(report)
+    return {line.id: pdf(_statement(tell, line), moment) for line in report.tenants}
 
 
 def report_sheet(
@@ -62,6 +67,7 @@ def report_sheet(
         *summary(tell),
         *energy.boundary(tell),
         *energy.balance(tell),
+        *months(tell),
         *energy.matching(tell),
         *lists.carbon(tell),
         *lists.invoices(tell),
@@ -70,6 +76,7 @@ def report_sheet(
         *lists.not_held(tell),
         *lists.tenants(tell),
         *lists.quality(tell),
+        *europe(tell),
         *lists.differences(tell),
         *lists.method(tell),
         *lists.glossary(tell),
@@ -79,44 +86,20 @@ def report_sheet(
 
 
 def tenant_sheet(report: Report, tenant_id: str, language: Language) -> Sheet:
-    """Return what a tenant's statement says."""
-    tell = Teller(report, words(language))
+    """Return what a tenant's statement says.
+
+    Raises:
+        KeyError: No such tenant.
+    """
     line = next((one for one in report.tenants if one.id == tenant_id), None)
     if line is None:
         raise KeyError(tenant_id)
-    say = tell.words
-    name = say("tenants.operator") if line.id == "operator" else line.name
-    cards = [
-        Card(say("table.energy"), tell.energy(line.load_watt_hours), "",
-             (say("cards.it", value=tell.energy(line.it_watt_hours)),)),
-        Card(say("table.gpu_hours"), tell.number(line.gpu_hours)),
-        Card(say("table.carbon"), tell.mass(line.carbon_operational_grams)),
-    ]  # fmt: skip
-    if line.price is not None:
-        cards.append(Card(say("table.price"), tell.number(line.price, 2), line.currency or ""))
-    known = [(origin, value) for origin, value in line.origins_watt_hours.items() if value]
-    whole = line.load_watt_hours or 0.0
-    rows = tuple(
-        (say.name("flows", origin), tell.energy(value, whole),
-         tell.ratio(value / whole if whole and value is not None else None))
-        for origin, value in known
-    )  # fmt: skip
-    head = (say("table.sources"), say("table.energy"), say("table.share"))
-    rules = say(
-        "notices.overhead",
-        rule=report.method.overhead_rule,
-        battery=report.method.battery_rule,
-        matching=report.method.matching_rule,
-    )
-    blocks: list[Block] = [
-        Cards(tuple(cards), len(cards), large=True),
-        Heading(say("table.sources")),
-        Table("", head, rows, ("text", "number", "number"), (2.0, 1.0, 1.0)),
-        Text(say("notices.allocated"), note=True),
-        Text(rules, note=True),
-    ]
-    title = say("sheet.statement", tenant=name, period=tell.period())
-    return _sheet(tell, title, blocks)
+    return _statement(Teller(report, words(language)), line)
+
+
+def _statement(tell: Teller, line: TenantLine) -> Sheet:
+    title = tell.words("sheet.statement", tenant=name_of(tell, line), period=tell.period())
+    return _sheet(tell, title, statement(tell, line))
 
 
 def _sheet(tell: Teller, title: str, blocks: Sequence[Block]) -> Sheet:

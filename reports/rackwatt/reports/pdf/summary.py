@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The first page: what the period was, at one look, and how sure it is."""
 
-from rackwatt.reports.parts import Comparison
+from collections.abc import Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
+
+from rackwatt.reports.parts import Comparison, Reason
+from rackwatt.reports.pdf import stacks
 from rackwatt.reports.pdf.blocks import Align, Block, Card, Cards, Heading, Notice, Table, Text
 from rackwatt.reports.pdf.numbers import with_unit
 from rackwatt.reports.pdf.teller import Teller
 
-_COMPARED = (
+_MOST: Final = 12
+"""Of what a reason is about; the document has all."""
+_COMPARED: Final = (
     ("pue_ratio", "cards.pue"),
     ("load_watt_hours", "cards.energy"),
     ("renewable_share_ratio", "cards.renewable"),
@@ -15,30 +23,62 @@ _COMPARED = (
     ("scope_2_location_grams", "cards.location"),
     ("scope_2_market_grams", "cards.market"),
 )
+_FIGURES: Final = MappingProxyType(
+    dict(_COMPARED)
+    | {
+        "completeness": "quality.completeness",
+        "pue_coverage_ratio": "cards.pue",
+        "shares_coverage_ratio": "cards.renewable",
+        "load_it_watt_hours": "table.it",
+        "boundary_watt_hours": "titles.energy",
+    }
+)
+"""What a figure is called; others have their own name."""
 
 
 def summary(tell: Teller) -> list[Block]:
     """The blocks of the first page."""
-    return [*_notices(tell), *_cards(tell), *_comparison(tell)]
+    return [*_notices(tell), *_cards(tell), *stacks.shares(tell), *_comparison(tell), *_rest(tell)]
 
 
 def _notices(tell: Teller) -> list[Block]:
     report, words = tell.report, tell.words
     found: list[Block] = []
     if report.state == "preliminary":
-        lines = [_reason(tell, one.code, one.text) for one in report.reasons]
-        found.append(Notice(words("notices.preliminary"), tuple(lines)))
-    notes = [_reason(tell, one.code, one.text) for one in report.notes]
-    if notes:
-        found.append(Notice(words("notices.notes"), tuple(notes), "plain"))
+        found.append(Notice(words("notices.preliminary"), _lines(tell, report.reasons)))
+    if report.notes:
+        found.append(Notice(words("notices.notes"), _lines(tell, report.notes), "plain"))
     return found
 
 
-def _reason(tell: Teller, code: str, text: str) -> str:
-    """In the report's language where there are words for it, else in English."""
-    if tell.words.language == "en":
-        return text
-    return tell.words.texts.get(f"reasons.{code}", tell.plain(text))
+def _lines(tell: Teller, reasons: Sequence[Reason]) -> tuple[str, ...]:
+    """A line for each code with what it is about; without words for it, the document's English."""
+    grouped: dict[str, list[Reason]] = {}
+    for one in reasons:
+        grouped.setdefault(one.code, []).append(one)
+    lines: list[str] = []
+    for code, alike in grouped.items():
+        text = tell.words.texts.get(f"reasons.{code}")
+        if text is None:
+            lines += [tell.plain(one.text) for one in alike]
+            continue
+        about = [said for one in alike if (said := _about(tell, one))]
+        rest = " …" if len(about) > _MOST else ""
+        whole = f"{text.removesuffix('.')} ({', '.join(about[:_MOST])}{rest})."
+        lines.append(whole if about else text)
+    return tuple(lines)
+
+
+def _about(tell: Teller, one: Reason) -> str:
+    """The names and ratios that a reason is about."""
+    said = []
+    for name, value in one.values.items():
+        if isinstance(value, str):
+            key = _FIGURES.get(value) if name == "figure" else None
+            said.append(tell.words(key) if key else tell.plain(value))
+        elif value is not None and name.endswith("_ratio"):
+            said.append(tell.ratio(value, 2))
+    return tell.words("reasons.pair").join(said)
 
 
 def _cards(tell: Teller) -> list[Block]:
@@ -102,7 +142,8 @@ def _carbon(tell: Teller) -> Cards:
         (
             Card(words("cards.location"), tell.mass(carbon.scope_2_location_grams)),
             Card(words("cards.market"), tell.mass(carbon.scope_2_market_grams), "", market),
-            Card(words("cards.scope1"), tell.mass(carbon.scope_1_grams), "",
+            Card(words("cards.scope1"),
+                 tell.mass(carbon.scope_1_grams, carbon.scope_2_location_grams), "",
                  (words("cards.excludes"),)),
             Card(words("cards.erf"), tell.number(tell.figure("erf_ratio"), 3), "",
                  (words("cards.erf_of"),)),
@@ -113,9 +154,11 @@ def _carbon(tell: Teller) -> Cards:
 
 def _comparison(tell: Teller) -> list[Block]:
     found = [one for one in (tell.report.previous, tell.report.year_ago) if one and one.available]
-    if not found:
-        return []
     words = tell.words
+    if not found:
+        named = [one.label for one in (tell.report.previous, tell.report.year_ago) if one]
+        said = tell.plain(", ".join(named))
+        return [Text(words("notices.no_comparison", periods=said), note=True)] if named else []
     head = [words("table.figure"), words("table.now")]
     for one in found:
         head += [tell.plain(one.label), words("table.change")]
@@ -125,6 +168,12 @@ def _comparison(tell: Teller) -> list[Block]:
     align += ["number"] * columns
     table = Table("", tuple(head), rows, tuple(align), (2.2, *(1.0,) * columns))
     return [Heading(words("table.comparison")), table]
+
+
+def _rest(tell: Teller) -> list[Block]:
+    """What the page has room for: the consumption, day by day."""
+    days = stacks.by_day(tell, "loads", stacks.loads())
+    return [] if days is None else [replace(days, rest=True)]
 
 
 def _compared(tell: Teller, name: str, title: str, found: list[Comparison]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A report told in one language: its figures as text, ready to print."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -28,6 +29,10 @@ class Teller:
         """A figure of the period."""
         return self.report.figures.get(name)
 
+    def has(self, name: str) -> bool:
+        """Whether the site has such a flow: it is not 0, though it may be unknown."""
+        return self.report.figures.get(name, 0.0) != 0.0
+
     def ratio(self, value: float | None, digits: int = 1) -> str:
         """A ratio as a percentage."""
         return percent(value, self.words.language, digits)
@@ -47,6 +52,10 @@ class Teller:
         unit, size = mass_unit(abs(largest or grams or 0.0))
         scaled = None if grams is None else grams / size
         return with_unit(scaled, f"{unit} CO₂e", self.words.language, 2)
+
+    def price(self, amount: float, currency: str) -> str:
+        """An amount of money."""
+        return with_unit(amount, currency, self.words.language, 2)
 
     def plain(self, text: str) -> str:
         """A name or an identifier, which reads from left to right."""
@@ -75,5 +84,14 @@ class Teller:
             return UNKNOWN
         language = self.words.language
         if name.endswith("_share_ratio") or name == "carbon_free_energy_score_ratio":
-            return with_unit((now - before) * 100, "pp", language, 1)
-        return percent(now / before - 1.0, language) if before else UNKNOWN
+            said = with_unit((now - before) * 100, "pp", language, 1)
+        else:
+            said = percent(now / before - 1.0, language) if before else UNKNOWN
+        more = now > before and any(one in "123456789" for one in said)
+        return self.plain(f"+{said}") if more else said
+
+
+def known_sum(values: Sequence[float | None]) -> float | None:
+    """Return the sum, which is unknown where one of them is, or where there are none."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known and len(known) == len(values) else None
