@@ -33,6 +33,7 @@ class BooksAt(LedgerReader):
 
     def __init__(self, path: Path, entry: int | None = None) -> None:
         super().__init__(path)
+        self.path = path
         self._db.execute("BEGIN")
         self.end = self.head_seq()
         self.entry = self.end if entry is None else entry

@@ -17,6 +17,7 @@ from rich.text import Text
 from rackwatt.collector.helptext import NARROW, more
 from rackwatt.collector.ledger.commands.options import (
     DATA,
+    SITE,
     DataFolder,
     SiteFile,
     ledger_file,
@@ -114,7 +115,7 @@ def report_command(
     _check_label(option, label, loaded)
     prices = _tariff(tariff)
     with _plainly(path), _progress(label) as told, BooksAt(path) as books:
-        made = make(books, loaded, Wanted(label, prices, told))
+        made = make(books, loaded, Wanted(label, prices, site or data / SITE, told))
     try:
         for language in dict.fromkeys(chosen):
             _file(out, language, made)
@@ -163,7 +164,10 @@ def verify_command(
         BooksAt(path, report.proof.entry) as books,
     ):
         verdict = check_report(
-            books, loaded, report, Wanted(report.period.label, _tariff(tariff), told)
+            books,
+            loaded,
+            report,
+            Wanted(report.period.label, _tariff(tariff), site or data / SITE, told),
         )
     wrong = [*verdict.findings, *_signatures(filed, trusted)]
     _tell(report, verdict, wrong)

@@ -4,6 +4,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from rackwatt.collector.accounting.calendar import Span
@@ -18,6 +19,7 @@ from rackwatt.collector.ledger.view import rules_of
 from rackwatt.collector.site import Site
 from rackwatt.reports.books import BooksAt
 from rackwatt.reports.boundary import meter_lines, not_in_service, terms_of
+from rackwatt.reports.comparing import Compare, comparing
 from rackwatt.reports.document import Report
 from rackwatt.reports.gathering import Asked, Gathered, Part, gather
 from rackwatt.reports.judging import (
@@ -58,8 +60,6 @@ from rackwatt.reports.times import before, months_of, span_named, stamp, year_be
 from rackwatt.wire.cycles import no_search
 
 _OF_MONTHS: Final = frozenset({CLOSED_ACT, FINAL_ACT, REOPENED_ACT})
-_ENOUGH: Final = 0.5
-"""A period of which the books hold less is nothing to compare with."""
 
 
 class NothingBooked(ValueError):  # noqa: N818 - what the text is
@@ -73,11 +73,13 @@ class Wanted:
     Attributes:
         label: ``2026-10`` or ``2026``.
         tariff: What tenants pay, where there is one.
+        site_file: Where the site's file is: earlier months are then read in other processes.
         told: Is called with the time that was reached.
     """
 
     label: str
     tariff: Tariff | None = None
+    site_file: Path | None = None
     told: Callable[[int], None] = lambda _time_ms: None
 
 
@@ -111,14 +113,16 @@ class _Maker:
 
     def report(self) -> Report:
         """Return it."""
-        months = [self._gather(month) for month in self._months]
-        whole = self._merged(months)
-        if whole.first_ms is None:
-            raise NothingBooked(self._nothing())
-        found = whole.figures(whole.whole, self._rules)
+        earlier, site_file = self._earlier(), self._wanted.site_file
+        with comparing(self._books, self._site, site_file, earlier) as compare:
+            months = [self._gather(month) for month in self._months]
+            whole = self._merged(months)
+            if whole.first_ms is None:
+                raise NothingBooked(self._nothing())
+            found = whole.figures(whole.whole, self._rules)
+            previous, *rest = [self._compared(compare, label) for label in earlier]
+        year_ago = rest[0] if rest else None
         tenancy = self._tenancy
-        previous = self._comparison(before(self._wanted.label))
-        year_ago = None if self._yearly else self._comparison(year_before(self._wanted.label))
         retired = retired_of(self._rules, self._span)
         tariff = self._wanted.tariff
         lines = tenant_lines(
@@ -210,21 +214,15 @@ class _Maker:
             found.last_ms = month.last_ms or found.last_ms
         return found
 
-    def _comparison(self, label: str) -> Comparison:
-        """An earlier period, as far as the books hold it."""
-        span = span_named(label, self._zone)
-        first = self._books.first_ms()
-        if first is None or first > span.start_ms + (1.0 - _ENOUGH) * (span.end_ms - span.start_ms):
-            return Comparison(label=label, available=False, figures={})
-        asked = Asked(span, self._zone, self._rules, hourly=False, told=self._wanted.told)
-        found = gather(self._books.rows, asked)
+    def _earlier(self) -> list[str]:
+        """What to compare with: the period before; of a month, the one of last year too."""
+        label = self._wanted.label
+        return [before(label)] if self._yearly else [before(label), year_before(label)]
+
+    def _compared(self, compare: Compare, label: str) -> Comparison:
+        found = compare(label)
         self._entry = max(self._entry, found.entry)
-        if found.first_ms is None:
-            return Comparison(label=label, available=False, figures={})
-        rules = rules_of(self._site, span.end_ms - 1)
-        figures = found.figures(found.whole, rules).flat()
-        figures["pue_uncertainty_ratio"] = None  # its quarter hours were not read
-        return Comparison(label=label, available=True, figures=figures)
+        return found.comparison
 
     def _energies(self, part: Part) -> Mapping[str, Mapping[str, float]]:
         return part.meters.over(part.span.start_ms, part.span.end_ms) or {}
