@@ -24,12 +24,21 @@ from rackwatt.collector.ledger.commands.options import (
     need_site,
 )
 from rackwatt.collector.ledger.reading import OlderLedger
+from rackwatt.collector.roles.options import (
+    InfluxCaFile,
+    InfluxOrg,
+    InfluxRollups,
+    InfluxTokenFile,
+)
 from rackwatt.collector.signing.keys import KeyProblem, PublicKey, SigningKey
 from rackwatt.collector.signing.sealed import SealProblem, check, seal, sign
 from rackwatt.collector.site import Site
 from rackwatt.collector.site.console import console, stop
+from rackwatt.collector.store.open import DEFAULT_ORG, ROLLUPS_BUCKET
 from rackwatt.reports.books import BooksAt
 from rackwatt.reports.checking import Verdict, check_report
+from rackwatt.reports.copycli import Place, ReadInflux, copy_at
+from rackwatt.reports.copymaking import compare_with_copy, make_from_copy
 from rackwatt.reports.document import Report
 from rackwatt.reports.filing import (
     Filed,
@@ -98,6 +107,11 @@ def report_command(
     tariff: Tariffs = None,
     data: DataFolder = DATA,
     site: SiteFile = None,
+    influx: ReadInflux = None,
+    influx_org: InfluxOrg = DEFAULT_ORG,
+    influx_rollups_bucket: InfluxRollups = ROLLUPS_BUCKET,
+    influx_token_file: InfluxTokenFile = None,
+    influx_ca_file: InfluxCaFile = None,
 ) -> None:
     """Make the report of a month or a year: PDF, CSV and JSON, with tenants' statements."""
     if context.invoked_subcommand is not None:
@@ -108,14 +122,22 @@ def report_command(
     for language in chosen:
         if language not in LANGUAGES:
             stop(f"--lang: no language {language!r}: choose {', '.join(LANGUAGES)}")
-    path, loaded = ledger_file(data), need_site(site, data)
+    loaded = need_site(site, data)
     label, option = (month or year or "").strip(), "--month" if month else "--year"
     if month is not None and label == LAST:
         label = before(month_at(SYSTEM_CLOCK.now_ms(), loaded.timezone))
     _check_label(option, label, loaded)
     prices = _tariff(tariff)
-    with _plainly(path), _progress(label) as told, BooksAt(path) as books:
-        made = make(books, loaded, Wanted(label, prices, site or data / SITE, told))
+    if influx is not None:
+        if year is not None:
+            stop("--year: sums of a year are in the book of record alone: --data, without --influx")
+        place = Place(influx, influx_org, influx_rollups_bucket, influx_token_file, influx_ca_file)
+        with copy_at(place, loaded) as copy:
+            made = make_from_copy(copy, loaded, Wanted(label, prices))
+    else:
+        path = ledger_file(data)
+        with _plainly(path), _progress(label) as told, BooksAt(path) as books:
+            made = make(books, loaded, Wanted(label, prices, site or data / SITE, told))
     try:
         for language in dict.fromkeys(chosen):
             _file(out, language, made)
@@ -142,6 +164,11 @@ def verify_command(
     tariff: Tariffs = None,
     data: DataFolder = DATA,
     site: SiteFile = None,
+    influx: ReadInflux = None,
+    influx_org: InfluxOrg = DEFAULT_ORG,
+    influx_rollups_bucket: InfluxRollups = ROLLUPS_BUCKET,
+    influx_token_file: InfluxTokenFile = None,
+    influx_ca_file: InfluxCaFile = None,
 ) -> None:
     """Compute a report again from the journal.
 
@@ -156,8 +183,20 @@ def verify_command(
     report = filed.report
     if tariff is None and any(one.currency is not None for one in report.tenants):
         stop(f"{file} was made with a tariff: name the same one with --tariff")
-    path, loaded = ledger_file(data), need_site(site, data)
+    loaded = need_site(site, data)
     _check_label("FILE", report.period.label, loaded)
+    if influx is not None:
+        place = Place(influx, influx_org, influx_rollups_bucket, influx_token_file, influx_ca_file)
+        with copy_at(place, loaded) as copy:
+            again = make_from_copy(copy, loaded, Wanted(report.period.label, _tariff(tariff)))
+        verdict = compare_with_copy(report, again)
+        wrong = [*verdict.findings, *_signatures(filed, trusted)]
+        _tell(report, verdict, wrong)
+        console().print("compared with the latest revisions in the copy alone: it has no proof")
+        raise typer.Exit(1 if wrong else 0)
+    if report.proof.source == "copy":
+        stop(f"{file} was made from the copy: compare it with --influx, or make it from --data")
+    path = ledger_file(data)
     with (
         _plainly(path),
         _progress(report.period.label) as told,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sections of a report that come from the figures, the site's file, and the journal's acts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Final
 
@@ -182,26 +182,32 @@ def retired_of(rules: Rules, span: Span) -> float:
 
 def eu_fields(found: PeriodFigures, site: Site, retired: float) -> EuFields:
     """The fields after EU 2024/1364; floor areas and installed power the site file does not say."""
-    own = [found.origins[name].value for name in RENEWABLE]
-    sold = [name for name in RENEWABLE if not _kept(site, name)]
-    kept = [value for name, value in zip(RENEWABLE, own, strict=True) if name not in sold]
     matched = found.matched.value if site.contracts else 0.0
+    certified = retired if not site.contracts else found.market.certified
+    return eu_from(found.flat(), site, certified, matched)
+
+
+def eu_from(
+    flat: Mapping[str, float | None], site: Site, certified: float | None, matched: float | None
+) -> EuFields:
+    """The same of figures by their names, with what certificates and contracts stand for, Wh."""
+    own = {name: flat[f"origin_{name}_watt_hours"] for name in RENEWABLE}
     report = EuReport(
-        e_dc=found.boundary.value,
-        e_it=found.it.value,
-        w_in=found.water_liters,
-        e_reuse=None if found.heat_reused is None else found.heat_reused.value,
-        e_res_goo=retired if not site.contracts else found.market.certified,
+        e_dc=flat["boundary_watt_hours"],
+        e_it=flat["load_it_watt_hours"],
+        w_in=flat["water_liters"],
+        e_reuse=flat["heat_reused_watt_hours"],
+        e_res_goo=certified,
         e_res_ppa=matched,
-        e_res_os=total(kept),
+        e_res_os=total([value for name, value in own.items() if _kept(site, name)]),
         battery_capacity=None if site.battery is None else site.battery.capacity_wh,
     )
     named = {one.name: getattr(report, one.name) for one in fields(report)}
     computed = {name: getattr(report, name) for name in ("e_res_tot", "pue", "wue", "erf", "ref")}
     return EuFields(
         fields=named | computed,
-        pue_class=pue_class(found.pue.value),
-        wue_class=wue_class(found.wue.value),
+        pue_class=pue_class(flat["pue_ratio"]),
+        wue_class=wue_class(flat["wue_liters_per_kilowatt_hour"]),
     )
 
 

@@ -142,20 +142,29 @@ def tenant_lines(
         currency: Of the price, where there is a tariff.
     """
     names = {tenant.id: tenant.name for tenant in site.tenants}
-    ids = sorted(found.tallies, key=lambda one: (one == OPERATOR, one))
-    loads = {name: found.value(name, "load") for name in ids}
+    lines = [_line(found, name, names.get(name, "")) for name in found.tallies]
+    return settled_lines(lines, retired_watt_hours, currency)
+
+
+def settled_lines(
+    lines: Iterable[TenantLine], retired_watt_hours: float, currency: str | None
+) -> list[TenantLine]:
+    """Put lines in order, round their loads so that they add up, and pass certificates on."""
+    ordered = sorted(lines, key=lambda one: (one.id == OPERATOR, one.id))
+    loads = {one.id: one.load_watt_hours for one in ordered}
     whole = total(loads.values())
     rounded: Mapping[str, int] = {}
     if whole is not None:
         rounded = largest_remainder({k: v for k, v in loads.items() if v is not None}, _KILO)
     return [
-        _line(found, name, names.get(name, ""), rounded.get(name)).model_copy(
+        one.model_copy(
             update={
-                "certificates_watt_hours": _passed(loads[name], whole, retired_watt_hours),
+                "rounded_kilowatt_hours": rounded.get(one.id),
+                "certificates_watt_hours": _passed(loads[one.id], whole, retired_watt_hours),
                 "currency": currency,
             }
         )
-        for name in ids
+        for one in ordered
     ]
 
 
@@ -165,7 +174,7 @@ def _passed(load: float | None, whole: float | None, retired: float) -> float | 
     return float(floor(min(retired, whole) * (load / whole) * (1.0 - 1e-12)))
 
 
-def _line(found: Tenancy, name: str, title: str, rounded: int | None) -> TenantLine:
+def _line(found: Tenancy, name: str, title: str) -> TenantLine:
     tally = found.tallies[name]
     origins = sorted(key for key in tally.sums if key.startswith("origin:"))
     unknown = tally.unknown.get("load", 0)
@@ -177,7 +186,7 @@ def _line(found: Tenancy, name: str, title: str, rounded: int | None) -> TenantL
         it_watt_hours=found.value(name, "it"),
         overhead_watt_hours=found.value(name, "overhead"),
         load_watt_hours=found.value(name, "load"),
-        rounded_kilowatt_hours=rounded,
+        rounded_kilowatt_hours=None,
         gpu_hours=found.value(name, "gpu_hours"),
         carbon_life_cycle_grams=found.value(name, "life_cycle"),
         carbon_operational_grams=found.value(name, "operational"),
