@@ -315,8 +315,8 @@ def _attribution(
             if not _close(row.get(name), whole):
                 said = f"its {name} is not the sum of its intervals, {_said(whole)}"
                 result.find(seq, ATTRIBUTION, start, said)
-        if message := conditions.wrong(row, intervals):
-            result.find(seq, ATTRIBUTION, start, message)
+        if odd := conditions.wrong(row, intervals):
+            result.find(seq, ATTRIBUTION, start, odd)
         # Rows of an earlier release have no meters.
         if terms is None or "meters" not in row or TOPOLOGY in row["flags"]:
             continue

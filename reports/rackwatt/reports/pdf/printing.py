@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from rackwatt.reports.document import Report
-from rackwatt.reports.pdf import energy, lists
+from rackwatt.reports.pdf import conditions, energy, lists
 from rackwatt.reports.pdf.blocks import Block, Card, Cards, Heading, Sheet, Table, Text
 from rackwatt.reports.pdf.press import PressError, images, pdf
 from rackwatt.reports.pdf.summary import summary
@@ -66,8 +66,10 @@ def report_sheet(
         *lists.carbon(tell),
         *lists.invoices(tell),
         *energy.efficiency(tell),
+        *conditions.weather(tell),
         *lists.water(tell),
-        *lists.not_held(tell),
+        *conditions.thermal(tell),
+        *conditions.gpus(tell),
         *lists.tenants(tell),
         *lists.quality(tell),
         *lists.differences(tell),
