@@ -62,8 +62,9 @@ def thermal(tell: Teller) -> list[Block]:
     halls = found.halls if len(found.halls) > 1 else []
     rows = [_air(tell, tell.plain(one.hall), one) for one in halls]
     rows.append(_air(tell, words("conditions.all"), found.inlets))
-    numbers: list[Align] = ["number"] * (len(keys) - 1)
-    table = Table("", tuple(words(f"conditions.{key}") for key in keys), tuple(rows), ("text", *numbers),
+    align: list[Align] = ["text", *(["number"] * (len(keys) - 1))]
+    head_row = tuple(words(f"conditions.{key}") for key in keys)
+    table = Table("", head_row, tuple(rows), tuple(align),
                   (1.6, 1.2, 1.1, 0.9, 0.9, 0.9, 1.1, 0.9), total=bool(halls))  # fmt: skip
     classes = tell.plain(", ".join(found.air_classes))
     return [head, table, Text(words("conditions.class", name=classes), note=True)]
