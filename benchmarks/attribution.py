@@ -16,7 +16,9 @@ from rackwatt.collector.accounting.battery import BatteryParameters
 from rackwatt.collector.ledger import InputRecord, Ledger, site_factors
 from rackwatt.collector.ledger.attribution import Attributor
 from rackwatt.collector.ledger.chain import canonical
+from rackwatt.collector.ledger.conditions import Conditions
 from rackwatt.collector.ledger.counters import QUARTER_MS, CounterRecord
+from rackwatt.collector.ledger.samples import SampleRecord, own_minute
 from rackwatt.collector.site import Site, site_of
 from rackwatt.wire.config import Document
 
@@ -41,7 +43,8 @@ halls:
 - id: hall-a
   rows:
   - {{id: row-1, racks: 'r[0001-{last}]', nodes: '{{rack}}-n[1-{nodes}]',
-     pdus: '{{rack}}-pdu-[a-b]'}}
+     pdus: '{{rack}}-pdu-[a-b]', sensors: {{inlet: '{{rack}}-in'}}}}
+devices: [weather]
 {tenants}
 """,
         )
@@ -72,6 +75,21 @@ def counters(site: Site, seconds: Sequence[int]) -> list[CounterRecord]:
     ]
 
 
+def samples(site: Site, gpus: Sequence[str]) -> list[SampleRecord]:
+    """Two readings a minute of each probe, and what is taken of the GPUs."""
+    found = []
+    for time_ms in range(BEGIN, BEGIN + QUARTER_MS, 60_000):
+        for name in ("weather", *(rack.sensors["inlet"] for rack in site.racks)):
+            for at in (time_ms + 5_000, time_ms + 35_000):
+                found.append(SampleRecord(name, "temperature_celsius", at, 22.0, at))
+        found += [
+            SampleRecord(gpu, "utilization_ratio", time_ms, 0.5, time_ms)
+            for gpu in gpus
+            if own_minute(gpu, time_ms)
+        ]
+    return found
+
+
 def measure(site: Site, step: int, through: int) -> dict[str, Any]:
     ledger = Ledger(Path(":memory:"), site, site_factors(site), BatteryParameters(), 0.0)
     attributor = Attributor(site, ledger.metered, ledger.counters, ledger.closed_through_ms)
@@ -81,6 +99,13 @@ def measure(site: Site, step: int, through: int) -> dict[str, Any]:
     taken = time.perf_counter() - begun
     ledger.apply(readings(site, range(-step, through + 2 * step, step)), 2)
     ledger.close_intervals(BEGIN + through * 1000 + 30_000)
+    sampled = samples(site, sorted({record.device for record in seen}))
+    begun = time.perf_counter()
+    ledger.apply((), 4, samples=sampled)
+    sampling = time.perf_counter() - begun
+    begun = time.perf_counter()
+    conditions = Conditions(site, ledger.samples).of(BEGIN, BEGIN + QUARTER_MS)
+    told = time.perf_counter() - begun
     # Another reading makes what was kept of the booking stale: the first row is metered anew.
     ledger.apply(readings(site, [0])[:1], 3)
     rows = list(ledger.rows(BEGIN, BEGIN + QUARTER_MS))
@@ -102,6 +127,9 @@ def measure(site: Site, step: int, through: int) -> dict[str, Any]:
         "row_again_seconds": round(min(times), 4),
         "tree_of_one_rack_seconds": round(one, 4),
         "row_bytes": len(canonical(row)),
+        "conditions_seconds": round(told, 4),
+        "conditions_bytes": len(canonical(dict(conditions or {}))),
+        "sample_readings_per_second": round(len(sampled) / sampling),
         "counter_readings_per_second": round(len(seen) / taken),
     }
 

@@ -9,10 +9,11 @@ from doubles import START_MS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rackwatt.collector.accounting.thermal import wet_bulb_celsius
 from rackwatt.collector.live.devices import Devices
 from rackwatt.collector.signals.meters import Watched
 from rackwatt.collector.signals.supply import Supply, nominal_ratio
-from rackwatt.collector.signals.weather import ENOUGH_SECONDS, Expectation, wet_bulb_celsius
+from rackwatt.collector.signals.weather import ENOUGH_SECONDS, Expectation
 from rackwatt.wire.inventory import InventoryItem, Register
 
 ENERGY = "energy_import_watt_hours"

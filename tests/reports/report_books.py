@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A month of a small site with two tenants, closed and final, in a real ledger."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typer.testing import CliRunner, Result
 from rackwatt.collector.ledger import InputRecord
 from rackwatt.collector.ledger.commands.writing import open_ledger
 from rackwatt.collector.ledger.counters import CounterRecord
+from rackwatt.collector.ledger.samples import SampleRecord
 from rackwatt.collector.site import load_site
 from rackwatt.reports.cli import app
 
@@ -42,10 +44,17 @@ def at(text: str) -> int:
     return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
-def fill(folder: Path, span: tuple[str, str] = FEBRUARY, *, settle: bool = True) -> Path:
+def fill(
+    folder: Path,
+    span: tuple[str, str] = FEBRUARY,
+    *,
+    settle: bool = True,
+    site_file: str = SITE,
+    samples: Sequence[SampleRecord] = (),
+) -> Path:
     """Books of steady power, read each hour."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "site.yaml").write_text(SITE)
+    (folder / "site.yaml").write_text(site_file)
     start, end = at(span[0]), at(span[1])
     times = range(start - HOUR, end + HOUR + 1, HOUR)
     records = [
@@ -65,7 +74,7 @@ def fill(folder: Path, span: tuple[str, str] = FEBRUARY, *, settle: bool = True)
     ]
     site = load_site(folder / "site.yaml")
     with closing(open_ledger(folder / "ledger.db", site)) as book:
-        book.apply(records, 1, counters=counters)
+        book.apply(records, 1, counters=counters, samples=samples)
         book.close_intervals(end + 120_000)
         if settle:
             book.settle_months(at(LATER), site.timezone)

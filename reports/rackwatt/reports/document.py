@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from rackwatt.reports.parts import (
     Carbon,
     Comparison,
+    Conditions,
     Difference,
     EuFields,
     Figures,
@@ -73,6 +74,7 @@ class Report(Part):
         eu: Fields for the authorities.
         export_cap_ratio: The legal cap on the export, where there is one.
         proof: From what it was computed.
+        conditions: Weather and air at inlets; ``None``: the books hold none.
     """
 
     type: Literal["rackwatt-report"] = "rackwatt-report"
@@ -104,6 +106,7 @@ class Report(Part):
     eu: EuFields
     export_cap_ratio: float | None
     proof: Proof
+    conditions: Conditions | None = None
 
     @classmethod
     def read(cls, text: str | bytes) -> Self:

@@ -20,6 +20,7 @@ from rackwatt.collector.site import Site
 from rackwatt.reports.books import BooksAt
 from rackwatt.reports.boundary import meter_lines, not_in_service, terms_of
 from rackwatt.reports.comparing import Compare, comparing
+from rackwatt.reports.conditions import ConditionSpans
 from rackwatt.reports.document import Report
 from rackwatt.reports.gathering import Asked, Gathered, Part, gather
 from rackwatt.reports.judging import (
@@ -109,6 +110,7 @@ class _Maker:
         self._rules = rules_of(site, self._span.end_ms - 1)
         self._terms = MeterTerms(site)
         self._entry = 0
+        self._conditions = ConditionSpans()
         self._tenancy = Tenancy(quarters_in(self._span.start_ms, self._span.end_ms))
 
     def report(self) -> Report:
@@ -125,9 +127,9 @@ class _Maker:
         tenancy = self._tenancy
         retired = retired_of(self._rules, self._span)
         tariff = self._wanted.tariff
-        lines = tenant_lines(
-            tenancy, self._site, retired, None if tariff is None else tariff.currency
-        )
+        currency = None if tariff is None else tariff.currency
+        conditions, span = self._conditions, self._span
+        lines = conditions.tenants(tenant_lines(tenancy, self._site, retired, currency))
         acts = self._acts()
         invoices = invoice_lines(acts, self._span, self._site)
         quality = self._quality(whole, found, acts)
@@ -150,20 +152,20 @@ class _Maker:
             state="preliminary" if reasons else "final",
             reasons=reasons,
             notes=self._notes(lines, period, bool(invoices)),
-            figures=found.flat(),
+            figures=found.flat() | conditions.figures(span.start_ms, span.end_ms),
             coverage=coverage,
             previous=previous,
             year_ago=year_ago,
             months=self._parts([(one, one.whole) for one in months]) if self._yearly else [],
             days=[] if self._yearly else self._parts([(whole, part) for part in whole.days]),
-            hours=hour_lines(whole, self._rules, self._site),
+            hours=hour_lines(whole, self._rules, self._site, conditions.wet_bulb),
             meters=meter_lines(
                 self._site, self._span, self._energies(whole.whole), self._last_day()
             ),
             terms=terms_of(self._site, self._span),
             carbon=carbon_of(found, self._site, self._span),
             invoices=invoices,
-            gpus=fleet(lines),
+            gpus=conditions.fleet(fleet(lines)),
             tenants=lines,
             water_liters={name: one.value for name, one in found.water.items()},
             water_discharge_liters=None,
@@ -172,6 +174,7 @@ class _Maker:
             eu=eu_fields(found, self._site, retired),
             export_cap_ratio=self._rules.export_cap_ratio,
             proof=self._proof(bases, method, acts),
+            conditions=conditions.over(span.start_ms, span.end_ms),
         )
 
     def _gather(self, month: Span) -> Gathered:
@@ -191,6 +194,7 @@ class _Maker:
             quarter = read_quarter(text)
             price = None if tariff is None else tariff.price(start, self._zone)
             self._tenancy.take(seq, quarter, price)
+            self._conditions.take(start, quarter.conditions)
             if quarter.meters is not None and TOPOLOGY not in quarter.flags:
                 part.meters.add(self._terms.read(start, quarter.meters))
 
@@ -234,7 +238,8 @@ class _Maker:
                 start=stamp(part.span.start_ms, self._zone),
                 end=stamp(part.span.end_ms, self._zone),
                 hours=part.span.hours,
-                figures=gathered.figures(part, self._rules).flat(),
+                figures=gathered.figures(part, self._rules).flat()
+                | self._conditions.figures(part.span.start_ms, part.span.end_ms),
             )
             for gathered, part in parts
             if part.sums.sums.count

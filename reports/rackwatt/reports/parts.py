@@ -202,6 +202,45 @@ class GpuFleet(Part):
     allocated_gpu_hours: float | None
     """Without the operator's."""
     it_watt_hours: float | None
+    utilization_ratio: float | None = None
+    """Mean over GPU-hours, of samples; ``None``: the books hold too few."""
+    utilization_samples: int = 0
+    """Each GPU is looked at once an hour."""
+
+
+class HallAir(Part):
+    """The air at the inlets of a hall's racks, or of all racks."""
+
+    hall: str
+    """Empty: all of them."""
+    rack_hours: float
+    """Of racks with a known inlet."""
+    coverage_ratio: float
+    """Part of the racks' time that is known; below 0.95 nothing is stated."""
+    recommended_ratio: float | None
+    """Part of the known rack-hours within the recommended range."""
+    allowable_ratio: float | None
+    min_celsius: float | None
+    max_celsius: float | None
+    mean_celsius: float | None
+
+
+class Conditions(Part):
+    """Weather, and air at the racks' inlets, by the first reading of each minute."""
+
+    outdoor_temperature_celsius: float | None
+    outdoor_temperature_min_celsius: float | None
+    """The coldest quarter hour's mean."""
+    outdoor_temperature_max_celsius: float | None
+    outdoor_coverage_ratio: float
+    wet_bulb_celsius: float | None
+    """After Stull (2011), at sea level's pressure."""
+    wet_bulb_coverage_ratio: float
+    air_classes: list[str]
+    """After ASHRAE TC 9.9 (2021): those that rows were booked by, one as a rule."""
+    inlets: HallAir | None
+    """Of all racks with a probe; ``None``: there are none."""
+    halls: list[HallAir]
 
 
 class TenantLine(Part):
@@ -225,6 +264,8 @@ class TenantLine(Part):
     """Passed on: its part of what was retired, never more in sum than that."""
     coverage_ratio: float
     """Part of the period's quarter hours that are attributed."""
+    gpu_utilization_ratio: float | None = None
+    """Of its GPUs, where the books sampled enough."""
     price: float | None = None
     currency: str | None = None
 

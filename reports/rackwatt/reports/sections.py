@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sections of a report that come from the figures, the site's file, and the journal's acts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Final
 
@@ -69,8 +69,13 @@ def coverage_of(found: PeriodFigures) -> dict[str, float]:
     return known
 
 
-def hour_lines(gathered: Gathered, rules: Rules, site: Site) -> list[HourFigures]:
-    """The hours, for the heat map, by the site's clocks."""
+def hour_lines(
+    gathered: Gathered,
+    rules: Rules,
+    site: Site,
+    wet_bulb: Callable[[int, int], float | None] = lambda _start, _end: None,
+) -> list[HourFigures]:
+    """The hours, for the heat map, by the site's clocks; the wet bulb of a span as it is known."""
     found: list[HourFigures] = []
     for part in gathered.hours:
         figures = gathered.figures(part, rules)
@@ -87,6 +92,7 @@ def hour_lines(gathered: Gathered, rules: Rules, site: Site) -> list[HourFigures
                 carbon_intensity_operational_grams_per_kilowatt_hour=(
                     figures.intensity["operational"].value
                 ),
+                wet_bulb_celsius=wet_bulb(part.span.start_ms, part.span.end_ms),
             )
         )
     return found

@@ -14,6 +14,7 @@ from rackwatt.collector.accounting.tenants import OPERATOR, largest_remainder
 from rackwatt.collector.accounting.vocabulary import total
 from rackwatt.collector.ledger.dirty import QUARTER_MS
 from rackwatt.collector.site import Site
+from rackwatt.reports.conditions import QuarterConditions
 from rackwatt.reports.parts import GpuFleet, TenantLine
 
 _KILO: Final = 1000.0
@@ -39,6 +40,7 @@ class Quarter(msgspec.Struct):
     flags: list[str] = []
     tenants: dict[str, Share] | None = None
     meters: dict[str, float | None] | None = None
+    conditions: QuarterConditions | None = None
 
 
 _DECODER: Final = msgspec.json.Decoder(Quarter)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Thermal key figures: rack cooling index, heat indices, heat taken by liquid."""
+"""Thermal key figures: rack cooling index, heat indices, heat taken by liquid, wet bulb."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 from typing import Final
@@ -28,8 +29,27 @@ class AirClass:
     allowable_low: float
     allowable_high: float
 
+    def recommended(self, celsius: float) -> bool:
+        """Whether an inlet is within the recommended range, its ends included."""
+        return self.recommended_low <= celsius <= self.recommended_high
+
+    def allowable(self, celsius: float) -> bool:
+        """Whether an inlet is within the allowable range, its ends included."""
+        return self.allowable_low <= celsius <= self.allowable_high
+
 
 A1: Final = AirClass("A1", 18.0, 27.0, 15.0, 32.0)
+AIR_CLASSES: Final[Mapping[str, AirClass]] = {
+    one.name: one
+    for one in (
+        A1,
+        AirClass("A2", 18.0, 27.0, 10.0, 35.0),
+        AirClass("A3", 18.0, 27.0, 5.0, 40.0),
+        AirClass("A4", 18.0, 27.0, 5.0, 45.0),
+        AirClass("H1", 18.0, 22.0, 15.0, 25.0),
+    )
+}
+"""ASHRAE TC 9.9, Thermal Guidelines for Data Processing Environments, fifth edition (2021)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +148,25 @@ def heat_check(
         return None
     ratio = (liquid + air) / power
     return HeatCheck(ratio, abs(ratio - 1.0) <= tolerance)
+
+
+def wet_bulb_celsius(celsius: float, humidity: float) -> float | None:
+    """Return the wet bulb at sea level's pressure; None where the formula does not hold.
+
+    Stull, R. (2011), J. Appl. Meteor. Climatol. 50, 2267-2269: within 1 K for 5 to 99 % of
+    humidity and -20 to 50 degrees.
+
+    Args:
+        celsius: Dry bulb.
+        humidity: Relative, 0..1.
+    """
+    percent = 100.0 * humidity
+    if not (5.0 <= percent <= 99.0 and -20.0 <= celsius <= 50.0):
+        return None
+    return (
+        celsius * math.atan(0.151977 * math.sqrt(percent + 8.313659))
+        + math.atan(celsius + percent)
+        - math.atan(percent - 1.676331)
+        + 0.00391838 * percent * math.sqrt(percent) * math.atan(0.023101 * percent)
+        - 4.686035
+    )

@@ -15,10 +15,12 @@ from rackwatt.collector.accounting.attribution import Amount
 from rackwatt.collector.accounting.burdens import FIGURES, Values
 from rackwatt.collector.accounting.tenants import OPERATOR, Holding, holdings, within
 from rackwatt.collector.accounting.vocabulary import ORIGINS, total
+from rackwatt.collector.ledger.conditions import CONDITIONS, Conditions
 from rackwatt.collector.ledger.counters import Counters
 from rackwatt.collector.ledger.descent import Closed, Descent, Quarter, it_of
 from rackwatt.collector.ledger.journal import LedgerRow
 from rackwatt.collector.ledger.places import MeterBooks, RackPlace
+from rackwatt.collector.ledger.samples import Samples
 from rackwatt.collector.site import Site
 from rackwatt.collector.site.topology import Rack
 
@@ -54,11 +56,20 @@ class Attributor:
         meters: What was measured.
         counters: The GPUs' counters.
         closed: Up to where intervals are closed: hours before it are metered as a whole.
+        samples: Of the conditions; ``None``: rows are formed without them.
     """
 
-    def __init__(self, site: Site, meters: MeterBooks, counters: Counters, closed: Closed) -> None:
+    def __init__(
+        self,
+        site: Site,
+        meters: MeterBooks,
+        counters: Counters,
+        closed: Closed,
+        samples: Samples | None = None,
+    ) -> None:
         self._site = site
         self._descent = Descent(site, meters, counters, closed)
+        self._conditions = None if samples is None else Conditions(site, samples)
         self._people = {tenant.id: (tenant.kind, tenant.country) for tenant in site.tenants}
 
     def row(self, quarter_start_ms: int, rows: Sequence[LedgerRow]) -> dict[str, Any] | None:
@@ -90,6 +101,9 @@ class Attributor:
         if not halls:
             self._give(accounts, quarter, "", it_of(rows), [], 0)
         known = [it, load, *(rack[0] for rack in racks.values())]
+        conditions = None
+        if self._conditions is not None:
+            conditions = self._conditions.of(rows[0].start_ms, rows[-1].end_ms)
         return {
             "load": load,
             "it": it,
@@ -100,6 +114,7 @@ class Attributor:
             "meters": self._descent.meters(quarter),
             "completeness": sum(value is not None for value in known) / len(known),
             "flags": sorted(quarter.flags),
+            **({} if conditions is None else {CONDITIONS: conditions}),
         }
 
     def tree(

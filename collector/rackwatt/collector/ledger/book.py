@@ -28,6 +28,7 @@ from rackwatt.collector.ledger.quarters import Attributor, Quarters
 from rackwatt.collector.ledger.reading import Books
 from rackwatt.collector.ledger.records import GRACE_MS, InputRecord, Refusal, interval_of
 from rackwatt.collector.ledger.rules import Rules
+from rackwatt.collector.ledger.samples import SampleRecord, Samples
 from rackwatt.collector.ledger.schema import prepare
 from rackwatt.collector.ledger.sites import SiteBooks, cadence_ms
 from rackwatt.collector.ledger.upkeep import Outage, Upkeep
@@ -103,10 +104,9 @@ class Ledger(Books):
             raise
         super().__init__(db)
         self._inputs = Inputs(db, partial(cadence_ms, site), Children(site))
-        self._counters = Counters(db)
-        self._intake = Intake(
-            self._meta, self._inputs, self._held, self._dirty, self._journal, self._counters
-        )
+        self._counters, self._samples = Counters(db), Samples(db)
+        kept = self._inputs, self._held, self._dirty, self._journal, self._counters, self._samples
+        self._intake = Intake(self._meta, *kept)
         self._upkeep = Upkeep(self._journal)
         self._metered = Metered(site, self._inputs, battery, self._upkeep)
         rules = Rules(factors, battery, initial_watt_hours)
@@ -118,7 +118,8 @@ class Ledger(Books):
         self._compaction = Compaction(db, self._dirty)
         self._orders = Orders(db)
         self._remembering = (
-            self._inputs, self._journal, self._held, self._counters, self._basis, self._upkeep
+            self._inputs, self._journal, self._held, self._counters, self._samples, self._basis,
+            self._upkeep,
         )  # fmt: skip
         self._quarters: Quarters | None = None
         self._attributed: int | None = None
@@ -127,6 +128,11 @@ class Ledger(Books):
     def counters(self) -> Counters:
         """The counters below the meters."""
         return self._counters
+
+    @property
+    def samples(self) -> Samples:
+        """Samples of the conditions."""
+        return self._samples
 
     @property
     def metered(self) -> Metered:
@@ -151,6 +157,7 @@ class Ledger(Books):
         cursor: int,
         name: str = "spool",
         counters: Sequence[CounterRecord] = (),
+        samples: Sequence[SampleRecord] = (),
     ) -> None:
         """Take readings in, exactly once: they, what they touch and the cursor are one step.
 
@@ -159,6 +166,7 @@ class Ledger(Books):
             cursor: What to go on from after a restart; see :meth:`cursor`.
             name: Which log the cursor is of, where there are several.
             counters: Readings of counters below the meters.
+            samples: Of weather, inlets and GPUs' utilisation.
 
         Raises:
             sqlite3.Error: Nothing was taken in.
@@ -167,6 +175,7 @@ class Ledger(Books):
         with self._transaction():
             self._intake.take(kept, Why(LATE))
             self._intake.count(counters, Why(LATE))
+            self._intake.sample(samples, Why(LATE))
             self._db.execute(
                 "INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET id = excluded.id",
                 (name, cursor),
@@ -327,9 +336,10 @@ class Ledger(Books):
     ) -> int:
         """Clear a bounded part of inputs that are too old; return how many readings went."""
         with self._transaction():
+            deleted = self._samples.compact(self._compaction.deleted_ms)
             if not self._compaction.due(now_ms, zone, retention_ms):
-                return 0
-            deleted = self._compaction.step(zone, at_once)
+                return deleted
+            deleted += self._compaction.step(zone, at_once)
             return deleted + self._counters.compact(self._compaction.deleted_ms)
 
     # --- reading -------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from rackwatt.collector.ledger.records import (
     Refusal,
     interval_of,
 )
+from rackwatt.collector.ledger.samples import SampleRecord, Samples
 from rackwatt.wire.inventory import InventoryItem
 
 _log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Intake:
         dirty: What they touch.
         journal: Where it is recorded that something came too late.
         counters: Where readings of GPUs' counters go.
+        samples: Where samples of conditions go.
 
     Attributes:
         quarters: Whether quarter hours are to be marked whose counters change.
@@ -81,6 +83,7 @@ class Intake:
         dirty: Dirty,
         journal: Journal,
         counters: Counters,
+        samples: Samples,
     ) -> None:
         self._meta = meta
         self._inputs = inputs
@@ -88,6 +91,7 @@ class Intake:
         self._dirty = dirty
         self._journal = journal
         self._counters = counters
+        self._samples = samples
         self.quarters = False
 
     def take(self, records: Iterable[InputRecord], why: Why) -> None:
@@ -120,6 +124,13 @@ class Intake:
         if waits:
             self._held.hold(waits)
         self._count(counts, why)
+
+    def sample(self, records: Sequence[SampleRecord], why: Why) -> None:
+        """Take samples of conditions in; those of final months are not."""
+        touched = self._samples.add(records, self._meta.floor()) if records else ()
+        if self.quarters:
+            for quarter in touched:
+                self._dirty.quarters(quarter, quarter, why)
 
     def _count(self, records: Sequence[CounterRecord], why: Why) -> None:
         touched = self._counters.add(records) if records else ()

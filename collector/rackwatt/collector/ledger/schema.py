@@ -17,6 +17,7 @@ import sqlite3
 from typing import Final
 
 from rackwatt.collector.ledger.counters import COUNTERS_SCHEMA
+from rackwatt.collector.ledger.samples import SAMPLES_SCHEMA
 
 VERSION: Final = 2
 
@@ -49,6 +50,7 @@ SCHEMA: Final = (
     _INPUTS
     + _JOURNAL
     + COUNTERS_SCHEMA
+    + SAMPLES_SCHEMA
     + """
 CREATE TABLE IF NOT EXISTS serials (
   device TEXT PRIMARY KEY, serial TEXT NOT NULL) WITHOUT ROWID;

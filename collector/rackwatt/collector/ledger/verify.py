@@ -12,7 +12,7 @@ What is looked at, and what each part needs:
   releases wrote them, need the site);
 - bookings: again from the inputs, where these are kept whole (needs the site);
 - attribution: the parts of each level add up to the whole, and (needs the site) meters to the
-  flows that are booked.
+  flows that are booked, and conditions are again what was sampled, where samples are kept.
 
 Rows that wait to be booked again are passed over, and so are rows of final months for which data
 came too late, until somebody restates them.
@@ -32,12 +32,14 @@ from rackwatt.collector.ledger.anchors import Anchor, read_anchors
 from rackwatt.collector.ledger.bases import Bases, Older
 from rackwatt.collector.ledger.by_meter import TOPOLOGY, MeterTerms, unequal
 from rackwatt.collector.ledger.chain import ACT, ATTRIBUTION, GENESIS, INTERVAL, entry_hash
+from rackwatt.collector.ledger.conditions import ConditionsCheck
 from rackwatt.collector.ledger.dirty import QUARTER_MS
 from rackwatt.collector.ledger.journal import Journal, LedgerRow
 from rackwatt.collector.ledger.reading import LedgerReader
 from rackwatt.collector.ledger.replay import InputReplay, RowReplay
 from rackwatt.collector.ledger.rules import Rules
 from rackwatt.collector.ledger.sites import SiteBooks
+from rackwatt.collector.site import Site
 from rackwatt.wire.database import connect
 
 MOST_FINDINGS: Final = 1_000
@@ -112,6 +114,7 @@ def verify(
     battery: BatteryParameters | None = None,
     initial_watt_hours: float = 0.0,
     files: Mapping[str, str] | None = None,
+    racks: Site | None = None,
 ) -> Verification:
     """Verify a ledger, also while an accountant writes to it.
 
@@ -123,6 +126,7 @@ def verify(
         battery: How its battery is booked.
         initial_watt_hours: Its battery's first stock.
         files: SHA-256 of the site's files, by name.
+        racks: The site, to form conditions again from samples.
 
     Raises:
         BadAnchors: The anchor file does not read as one.
@@ -139,7 +143,7 @@ def verify(
         connection.execute("BEGIN")
         _chain(connection, anchors, result)
         _revisions(connection, result)
-        _attribution(connection, site, result)
+        _attribution(connection, site, ConditionsCheck(connection, racks), result)
         bases = Bases(connection)
         today = None
         if factors is not None:
@@ -285,7 +289,12 @@ class _FromInputs:
         )
 
 
-def _attribution(db: sqlite3.Connection, site: SiteBooks | None, result: Verification) -> None:
+def _attribution(
+    db: sqlite3.Connection,
+    site: SiteBooks | None,
+    conditions: ConditionsCheck,
+    result: Verification,
+) -> None:
     """Check that the parts of a quarter hour add up, and that it is the sum of its intervals."""
     journal = Journal(db)
     terms = None if site is None else MeterTerms(site)
@@ -306,6 +315,8 @@ def _attribution(db: sqlite3.Connection, site: SiteBooks | None, result: Verific
             if not _close(row.get(name), whole):
                 said = f"its {name} is not the sum of its intervals, {_said(whole)}"
                 result.find(seq, ATTRIBUTION, start, said)
+        if odd := conditions.wrong(row, intervals):
+            result.find(seq, ATTRIBUTION, start, odd)
         # Rows of an earlier release have no meters.
         if terms is None or "meters" not in row or TOPOLOGY in row["flags"]:
             continue

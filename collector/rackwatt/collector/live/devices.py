@@ -11,7 +11,6 @@ from typing import Any, Final
 from rackwatt.collector.live.fleet import Fleet, GpuReading, gpu_reading
 from rackwatt.collector.live.states import RackState
 from rackwatt.collector.site import Rack, Site
-from rackwatt.collector.site.topology import SITE_HALL
 from rackwatt.wire.codec import ReceivedReading
 from rackwatt.wire.readings import Kind
 from rackwatt.wire.sample import Event
@@ -78,9 +77,7 @@ class Devices:
                 not site.places.dated.keys().isdisjoint((device, device.partition("/")[0]))
             ),
         )
-        self.outdoors = frozenset(
-            device for device, place in site.places.fixed.items() if place.hall == SITE_HALL
-        )
+        self.outdoors = site.outdoors
         """What stands in no hall; its climate is the weather."""
         self.probes = self.outdoors.union(
             rack.sensors[position]

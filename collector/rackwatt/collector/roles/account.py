@@ -21,6 +21,7 @@ from rackwatt.collector.copies.copier import Copier
 from rackwatt.collector.exposition import exposition
 from rackwatt.collector.ingest import garbage
 from rackwatt.collector.ingest.spool import Record
+from rackwatt.collector.ledger.conditions import sampled_fields
 from rackwatt.collector.ledger.held import Held
 from rackwatt.collector.ledger.warm import recent_inputs, register_specs
 from rackwatt.collector.live.devices import Devices
@@ -100,7 +101,7 @@ class Accountant:
         self._copier = Copier(site, path, store, self._keeper.save, clock)
         self._devices = Devices(site)
         utilities = frozenset((meter.kind, meter.id) for meter in site.utilities)
-        self._wanted = Wanted(utilities, self._devices.probes)
+        self._wanted = Wanted(utilities, self._devices.probes, sampled_fields(site))
         self._standings = Standings(site, path)
         self._commitments = Commitments(site, path, self._standings, options.sign_key)
         self._history = History()

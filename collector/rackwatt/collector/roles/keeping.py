@@ -119,7 +119,7 @@ class Keeper:
         )
         ledger = self._ledger
         attributor = Attributor(
-            self._site, ledger.metered, ledger.counters, ledger.closed_through_ms
+            self._site, ledger.metered, ledger.counters, ledger.closed_through_ms, ledger.samples
         )
         ledger.attribute(attributor)
 
@@ -154,7 +154,8 @@ class Keeper:
                     self._ledger.inventory(items, time_ms)
             inputs = [record for batch in batches for record in batch.inputs]
             counters = [record for batch in batches for record in batch.counters]
-            self._ledger.apply(inputs, cursor, spool, counters)
+            samples = [record for batch in batches for record in batch.samples]
+            self._ledger.apply(inputs, cursor, spool, counters, samples)
             self._held_more |= any(record.held for record in inputs)
             self._held_more |= not all(record.counts for record in counters)
 

@@ -10,6 +10,7 @@ from rackwatt.collector.ingest.clocks import Doubts, is_trusted
 from rackwatt.collector.ingest.spool import Record
 from rackwatt.collector.ledger import InputRecord
 from rackwatt.collector.ledger.counters import CounterRecord
+from rackwatt.collector.ledger.samples import UTILIZATION, SampleRecord, own_minute
 from rackwatt.collector.live.fleet import UNSET, GpuReading
 from rackwatt.collector.roles.decoding import decode_gpus, decode_some
 from rackwatt.wire.codec import ReceivedReading
@@ -26,6 +27,8 @@ class Batch:
 
     inputs: list[InputRecord] = field(default_factory=list)
     counters: list[CounterRecord] = field(default_factory=list)
+    samples: list[SampleRecord] = field(default_factory=list)
+    """Of probes all, of GPUs those of their own minutes."""
     inventories: list[tuple[int, Sequence[InventoryItem]]] = field(default_factory=list)
     readings: list[tuple[Kind, ReceivedReading, int]] = field(default_factory=list)
     """What is shown, with when it was received: for the page."""
@@ -40,6 +43,8 @@ class Wanted(NamedTuple):
     """Kind and device of the meters of water and heat that the site books."""
     probes: Collection[str] = ()
     """Devices of kind climate that are shown."""
+    sampled: Mapping[str, Sequence[str]] = MappingProxyType({})
+    """Those of which the books keep samples, and of which fields."""
 
 
 def sort(
@@ -76,8 +81,13 @@ def _take_gpus(
     batch: Batch, readings: Sequence[GpuReading], received_ms: int, trusted: bool, agent: str
 ) -> None:
     batch.gpus.append((readings, received_ms))
-    counters = batch.counters
+    counters, samples = batch.counters, batch.samples
     for item in readings:
+        used = item.utilization_ratio
+        if used is not UNSET and used is not None and own_minute(item.device, item.time):
+            samples.append(
+                SampleRecord(item.device, UTILIZATION, item.time, used, received_ms, trusted)
+            )
         counter = item.energy_import_watt_hours
         if counter is not UNSET and counter is not None:
             counters.append(
@@ -101,6 +111,13 @@ def _take(
         if kind == "climate" and device not in wanted.probes:
             continue
         batch.readings.append((kind, reading, received))
+        if kind == "climate":
+            for name in wanted.sampled.get(device, ()):
+                value = reading.values.get(name)
+                if value is not None:
+                    batch.samples.append(
+                        SampleRecord(device, name, reading.time_ms, value, received, trusted)
+                    )
         if kind == "power" or (kind, device) in wanted.utilities:
             batch.inputs.append(
                 InputRecord(device, reading.time_ms, reading.values, received, trusted, agent)

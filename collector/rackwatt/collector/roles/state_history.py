@@ -55,6 +55,6 @@ class StateHistory:
     async def _keep(self, due_ms: int) -> None:
         async with self._turn:
             racks = await asyncio.to_thread(self._devices.rack_states, due_ms)
-        self.racks, self.halls = racks, hall_states(racks)
+        self.racks, self.halls = racks, hall_states(racks, self._site.air)
         rows = await asyncio.to_thread(state_rows, self._site.id, racks, self.halls, due_ms)
         self._add(rows)

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
+from rackwatt.collector.accounting.thermal import wet_bulb_celsius
 from rackwatt.collector.live.devices import Devices, mean, total
-from rackwatt.collector.signals.weather import wet_bulb_celsius
 from rackwatt.collector.site import Rack, Site
 
 BLIND_AFTER_MS: Final = 15_000

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wet bulb, and the PUE that past weeks let expect at it and at the load of now."""
+"""The PUE that past weeks let expect at the wet bulb and the load of now."""
 
 import json
 import logging
@@ -18,28 +18,6 @@ SAVE_SECONDS: Final = 600.0
 _WET_BULB_STEP: Final = 2.0
 _STEPS_PER_OCTAVE: Final = 4
 _LONGEST_SECONDS: Final = 60.0
-
-
-def wet_bulb_celsius(celsius: float, humidity: float) -> float | None:
-    """Wet bulb at sea level's pressure; None where the formula does not hold.
-
-    Stull, R. (2011), J. Appl. Meteor. Climatol. 50, 2267-2269: within 1 K for 5 to 99 % of
-    humidity and -20 to 50 degrees.
-
-    Args:
-        celsius: dry bulb.
-        humidity: relative, 0..1.
-    """
-    percent = 100.0 * humidity
-    if not (5.0 <= percent <= 99.0 and -20.0 <= celsius <= 50.0):
-        return None
-    return (
-        celsius * math.atan(0.151977 * math.sqrt(percent + 8.313659))
-        + math.atan(celsius + percent)
-        - math.atan(percent - 1.676331)
-        + 0.00391838 * percent * math.sqrt(percent) * math.atan(0.023101 * percent)
-        - 4.686035
-    )
 
 
 class Expectation:

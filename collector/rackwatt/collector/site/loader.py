@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from rackwatt.collector.accounting.thermal import AIR_CLASSES
 from rackwatt.collector.site.basics import (
     battery_of,
     carbon_of,
@@ -126,6 +127,7 @@ def _build(problems: Problems, file: SiteFile, moves: Moves) -> Site:
         latitude=file.site.latitude,
         longitude=file.site.longitude,
         simulated=file.site.simulated,
+        air=AIR_CLASSES[file.site.air_class],
         battery=battery,
         carbon=carbon,
         supply=MappingProxyType(

@@ -32,6 +32,7 @@ Claim = Literal["ppa_pv", "ppa_wind", "ppa_hydro"]
 ContractKind = Literal["ppa", "wheeled"]
 WaterSource = Literal["fresh", "reclaimed", "rain"]
 WaterUse = Literal["cooling", "humidification", "other"]
+AirClassName = Literal["A1", "A2", "A3", "A4", "H1"]
 TenantKind = Literal["researcher", "start-up", "company", "operator"]
 
 
@@ -64,6 +65,8 @@ class SiteModel(_Model):
     latitude: float | None = Field(default=None, ge=-90, le=90)
     longitude: float | None = Field(default=None, ge=-180, le=180)
     simulated: bool = False
+    air_class: AirClassName = "A1"
+    """ASHRAE class of the equipment, for the air at the racks' inlets."""
 
 
 class FactorModel(_Model):

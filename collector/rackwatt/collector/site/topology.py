@@ -13,6 +13,7 @@ from rackwatt.collector.accounting.commitments import Commitment, Phase
 from rackwatt.collector.accounting.factor_series import FactorLine
 from rackwatt.collector.accounting.fuels import FuelLine
 from rackwatt.collector.accounting.modelled import LossModel
+from rackwatt.collector.accounting.thermal import A1, AirClass
 from rackwatt.collector.site.factors import Factor, FactorName, FactorValue, Scope
 from rackwatt.collector.site.meters import (
     ALWAYS,
@@ -328,8 +329,16 @@ class Site:
     phases: tuple[Phase, ...] = ()
     commitments: tuple[Commitment, ...] = ()
     """What was promised in public."""
+    air: AirClass = A1
+    """Of the equipment: what air its inlets may take in."""
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 by name: of the site file, its moves, and the CSV files that it names."""
+
+    @property
+    def outdoors(self) -> frozenset[str]:
+        """What stands in no hall; its climate is the weather."""
+        fixed = self.places.fixed.items()
+        return frozenset(device for device, place in fixed if place.hall == SITE_HALL)
 
     @property
     def halls_ids(self) -> tuple[str, ...]:

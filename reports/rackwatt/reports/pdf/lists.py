@@ -4,8 +4,6 @@
 from rackwatt.reports.pdf.blocks import (
     Align,
     Block,
-    Card,
-    Cards,
     Glossary,
     Heading,
     Signatures,
@@ -113,20 +111,6 @@ def water(tell: Teller) -> list[Block]:
     return (
         [*blocks, nothing(tell, "discharge")] if report.water_discharge_liters is None else blocks
     )
-
-
-def not_held(tell: Teller) -> list[Block]:
-    """Parts that readers look for and that the books hold nothing of."""
-    words, gpus = tell.words, tell.report.gpus
-    blocks: list[Block] = [Heading(words("titles.thermal")), nothing(tell, "thermal"),
-                           Heading(words("titles.gpus"))]  # fmt: skip
-    if gpus is None:
-        return [*blocks, nothing(tell, "no_gpus")]
-    cards = (
-        Card(words("table.gpu_hours"), tell.number(gpus.gpu_hours)),
-        Card(words("table.it"), tell.energy(gpus.it_watt_hours)),
-    )
-    return [*blocks, Cards(cards, 2), nothing(tell, "utilization")]
 
 
 def tenants(tell: Teller) -> list[Block]:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from rackwatt.reports.document import Report
 from rackwatt.reports.parts import TenantLine
-from rackwatt.reports.pdf import energy, lists
+from rackwatt.reports.pdf import conditions, energy, lists
 from rackwatt.reports.pdf.blocks import Block, Sheet
 from rackwatt.reports.pdf.europe import europe
 from rackwatt.reports.pdf.months import months
@@ -72,8 +72,10 @@ def report_sheet(
         *lists.carbon(tell),
         *lists.invoices(tell),
         *energy.efficiency(tell),
+        *conditions.weather(tell),
         *lists.water(tell),
-        *lists.not_held(tell),
+        *conditions.thermal(tell),
+        *conditions.gpus(tell),
         *lists.tenants(tell),
         *lists.quality(tell),
         *europe(tell),

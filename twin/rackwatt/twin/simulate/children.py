@@ -149,7 +149,10 @@ def open_ledger(site: Site, path: Path, now_ms: int) -> Ledger:
         clock=ManualClock(now_ms),
         origin=origin_of(site),
     )
-    ledger.attribute(Attributor(site, ledger.metered, ledger.counters, ledger.closed_through_ms))
+    attributor = Attributor(
+        site, ledger.metered, ledger.counters, ledger.closed_through_ms, ledger.samples
+    )
+    ledger.attribute(attributor)
     return ledger
 
 

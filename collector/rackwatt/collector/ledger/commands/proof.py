@@ -97,6 +97,7 @@ def _verified(path: Path, anchor: Path | None, site: Site | None) -> Verificatio
         battery=battery_parameters(site),
         initial_watt_hours=initial_stock(site),
         files=site.files,
+        racks=site,
     )
 
 

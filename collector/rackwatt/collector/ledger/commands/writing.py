@@ -73,7 +73,10 @@ def open_ledger(path: Path, site: Site) -> Ledger:
         initial_stock(site),
         origin=origin_of(site),
     )
-    ledger.attribute(Attributor(site, ledger.metered, ledger.counters, ledger.closed_through_ms))
+    attributor = Attributor(
+        site, ledger.metered, ledger.counters, ledger.closed_through_ms, ledger.samples
+    )
+    ledger.attribute(attributor)
     return ledger
 
 
