@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -43,12 +42,10 @@ from rackwatt.reports.document import Report
 from rackwatt.reports.filing import (
     Filed,
     FileProblem,
-    name_of,
     read_filed,
-    settled,
-    tables_of,
     write_file,
 )
+from rackwatt.reports.folder import file_report
 from rackwatt.reports.making import NothingBooked, Wanted, make
 from rackwatt.reports.tariff import BadTariff, Tariff, read_tariff
 from rackwatt.reports.times import BadPeriod, before, month_at, span_named
@@ -56,7 +53,6 @@ from rackwatt.wire.clock import SYSTEM_CLOCK
 
 LANGUAGES: Final = ("en", "fr", "ar")
 ROLES: Final = ("prepared", "reviewed", "approved")
-_PRINTING: Final = "rackwatt.reports.pdf.printing"
 
 app = typer.Typer(
     name="report",
@@ -140,7 +136,7 @@ def report_command(
             made = make(books, loaded, Wanted(label, prices, site or data / SITE, told))
     try:
         for language in dict.fromkeys(chosen):
-            _file(out, language, made)
+            file_report(out, language, made)
     except FileProblem as error:
         stop(str(error), 1)
     _say(made)
@@ -268,36 +264,6 @@ def sign_command(
     typer.echo(f"signed   {file} as {role}, by {signer.strip()}")
     typer.echo(f"key      {secret.public.id}")
     typer.echo("The PDF shows it when the report is made again; the month is frozen.")
-
-
-def _file(folder: Path, language: str, made: Report) -> None:
-    """Write all files of a language."""
-    filed = settled(folder, language, made)
-    report, name = filed.report, name_of(filed.report, language)
-    write_file(folder / f"{name}.json", filed.text.encode())
-    for below, text in tables_of(report, language).items():
-        write_file(folder / below, text.encode())
-    printing = _printing()
-    if printing is None:
-        typer.echo("no PDF: its extra is missing: pip install 'rackwatt[report]'", err=True)
-        return
-    try:
-        pages: bytes = printing.report_pdf(report, language, filed.signatures)
-        statements: dict[str, bytes] = printing.tenant_pdfs(report, language)
-    except printing.PressError as error:
-        stop(f"no PDF: {error}; JSON and CSV are written", 1)
-    write_file(folder / f"{name}.pdf", pages)
-    for tenant, statement in statements.items():
-        write_file(folder / "tenants" / f"{name}-{tenant}.pdf", statement)
-    typer.echo(f"{folder / name}.pdf, .csv, .json; {len(report.tenants)} statements in tenants/")
-
-
-def _printing() -> Any:
-    """The room that prints; ``None`` where typst is not installed."""
-    try:
-        return import_module(_PRINTING)
-    except ModuleNotFoundError:
-        return None
 
 
 def _say(report: Report) -> None:

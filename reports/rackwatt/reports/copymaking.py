@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from math import fsum, isclose
 from typing import Any, Final
 
+from rackwatt.collector.accounting.tenants import OPERATOR
 from rackwatt.collector.accounting.vocabulary import HOUR_MS
 from rackwatt.collector.ledger.records import INTERVAL_MS
 from rackwatt.collector.ledger.view import rules_of
@@ -43,6 +44,7 @@ from rackwatt.reports.times import before, span_named, stamp, year_before
 
 _ORIGIN: Final = "origin_"
 _ENERGY: Final = "_watt_hours"
+_OF_HOURS: Final = {"it_watt_hours": "load_it_watt_hours"}
 _CLOSE: Final = 1e-12
 _MOST: Final = 200
 WHY: Final = (
@@ -91,7 +93,7 @@ class _Maker:
             ),
             period=period,
             state="preliminary",
-            reasons=[reason("copy", WHY), *meter_reasons(absent)],
+            reasons=[reason("from_the_copy", WHY), *meter_reasons(absent)],
             notes=[*tenant_notes(lines), *clock_notes(period.hours, days)],
             figures=flat,
             coverage={},
@@ -158,19 +160,21 @@ class _Maker:
         for start, figures in self._copy.spans("1h", self._span).items():
             begin = stamp(start, self._zone)
             names = {one for one in HourFigures.model_fields if one not in {"start", "day", "hour"}}
-            values = {name: figures.get(name) for name in names}
+            values = {name: figures.get(_OF_HOURS.get(name, name)) for name in names}
             found.append(HourFigures(start=begin, day=begin[:10], hour=int(begin[11:13]), **values))
         return found
 
     def _tenants(self) -> list[TenantLine]:
         titles = {one.id: one.name for one in self._site.tenants}
+        countries = {one.id: one.country for one in self._site.tenants}
+        countries.setdefault(OPERATOR, self._site.country)
         prices = self._prices()
         lines = []
         for point in self._copy.points(f"{TENANTS}_1mo", self._span):
             name, figures = str(point.columns["tenant"]), point.figures
             if point.time_ms != self._span.start_ms:
                 continue
-            country = next((one.country for one in self._site.tenants if one.id == name), None)
+            country = countries.get(name)
             lines.append(
                 TenantLine(
                     id=name,
