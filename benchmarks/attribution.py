@@ -77,13 +77,13 @@ def counters(site: Site, seconds: Sequence[int]) -> list[CounterRecord]:
 
 def samples(site: Site, gpus: Sequence[str]) -> list[SampleRecord]:
     """Two readings a minute of each probe, and what is taken of the GPUs."""
-    found = []
+    found: list[SampleRecord] = []
     for time_ms in range(BEGIN, BEGIN + QUARTER_MS, 60_000):
-        for name in ("weather", *(rack.sensors["inlet"] for rack in site.racks)):
-            found += [
-                SampleRecord(name, "temperature_celsius", at, 22.0, at)
-                for at in (time_ms + 5_000, time_ms + 35_000)
-            ]
+        found += [
+            SampleRecord(name, "temperature_celsius", at, 22.0, at)
+            for name in ("weather", *(rack.sensors["inlet"] for rack in site.racks))
+            for at in (time_ms + 5_000, time_ms + 35_000)
+        ]
         found += [
             SampleRecord(gpu, "utilization_ratio", time_ms, 0.5, time_ms)
             for gpu in gpus

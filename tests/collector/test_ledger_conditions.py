@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from collector.quarters import A_AND_B, BEGIN, HEAD, LOADS, PDUS, ms, powers
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rackwatt.collector.accounting.battery import BatteryParameters
@@ -21,8 +21,10 @@ from rackwatt.collector.ledger.chain import entry_hash
 from rackwatt.collector.ledger.conditions import sampled_fields
 from rackwatt.collector.ledger.samples import QUARTER_MS, SampleRecord, own_minute
 from rackwatt.collector.ledger.verify import Verification, verify
+from rackwatt.collector.roles.keeping import Keeper
 from rackwatt.collector.roles.sorting import Wanted, sort
 from rackwatt.collector.site import Site, site_of
+from rackwatt.wire.clock import ManualClock
 from rackwatt.wire.config import Document
 
 MINUTE = 60_000
@@ -178,6 +180,7 @@ def test_each_minute_of_the_hour_is_looked_at_once_in_sixty_hours(name: str, hou
     assert sorted(seen) == list(range(60))
 
 
+@settings(max_examples=20)
 @given(st.permutations(SAMPLES), st.integers(1, 5))
 def test_order_and_repetition_do_not_matter(shuffled: list[SampleRecord], parts: int) -> None:
     book = open_book(Path(":memory:"))
@@ -291,3 +294,33 @@ def test_messages_are_sampled() -> None:
     assert all(one.counts for one in found)
     assert [one.device for one in found[3:]] == [g for g in gpus if own_minute(g, ms(0))] != []
     assert {one.value for one in found[3:]} == {0.9}
+
+
+async def test_the_accountant_books_what_messages_say(tmp_path: Path) -> None:
+    """From messages of a spool to the row, by the writer that the accountant has."""
+    wanted = Wanted(probes=["r1-in", "weather-1"], sampled=sampled_fields(SITE))
+    air = {"temperature_celsius": 21.0, "humidity_ratio": 0.4}
+    records = [
+        message("climate", [{"device": name, **air} for name in ("r1-in", "weather-1")]),
+        message(
+            "gpu", [{"device": f"r1-n1/GPU-{n}", "utilization_ratio": 1.0} for n in range(120)]
+        ),
+    ]
+    batch = sort(records, {"agent": 0.0}, wanted)
+    batch.inputs += POWERS
+    keeper = Keeper(SITE, tmp_path / "ledger.db", ManualClock(ms(1830.0)))
+    await keeper.open()
+    try:
+        await keeper.book([batch], 7, "spool")
+        for _ in range(2):  # what is left of a turn is for the next one
+            await keeper.work(ms(1830.0), [])
+        assert await keeper.cursor("spool") == 7
+    finally:
+        await keeper.close()
+    book = open_book(tmp_path / "ledger.db")
+    found = conditions(book)
+    assert found["outdoor"]["temperature_minutes"] == 1
+    assert found["inlets"]["halls"]["hall-a"]["known"] == 1
+    assert list(found["gpus"]) == ["a"]
+    book.close()
+    assert proof(tmp_path / "ledger.db").findings == []

@@ -25,10 +25,14 @@ from collector.books import (
 )
 from collector.command_books import SITE, call, make
 
+from rackwatt.collector.accounting.accumulator import Accumulator
 from rackwatt.collector.accounting.factors import SiteFactors, shipped
+from rackwatt.collector.accounting.period import figures
+from rackwatt.collector.accounting.rules import Outside, Rules
 from rackwatt.collector.copies.rows import FIGURES, Places, interval_rows
 from rackwatt.collector.ledger import InputRecord
 from rackwatt.collector.ledger.verify import Verification, verify
+from rackwatt.collector.ledger.view import booked
 from rackwatt.collector.site.topology import Utility, Validity
 from rackwatt.wire.inventory import InventoryItem, Register
 
@@ -61,6 +65,22 @@ def test_registers_are_booked_by_source() -> None:
     }
     assert row["heat_reused_watt_hours"] == pytest.approx(10.0)
     assert row["metering"] == []
+    book.close()
+
+
+def test_what_is_given_back_is_apart_from_what_is_taken_in() -> None:
+    away = Utility("r", "water", "discharge")
+    book = ledger(site=replace(BOTH, utilities=(WATER, away, replace(away, id="q"))))
+    both = [*water(SECONDS, "r"), *water(range(0, 130, 10), "q")]
+    book.apply([*hour_of(SECONDS), *water(SECONDS), *both], 1)
+    book.close_intervals(BEGIN + 380_000)
+    assert data(book, 1)["water_liters"] == {"fresh": pytest.approx(0.6)}
+    assert data(book, 1)["water_discharge_liters"] == pytest.approx(1.2)
+    assert data(book, 4)["water_discharge_liters"] is None, "one is silent"
+    one = booked(next(book.rows(BEGIN + MINUTE, BEGIN + 2 * MINUTE)))
+    found = figures(Accumulator([one]), Rules(), Outside(one.start_ms, one.end_ms)).flat()
+    assert found["water_liters"] == found["water_fresh_liters"] == pytest.approx(0.6)
+    assert found["water_discharge_liters"] == pytest.approx(1.2)
     book.close()
 
 

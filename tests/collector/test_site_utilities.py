@@ -24,6 +24,7 @@ heat_reuse:
   - {id: heat-1}
 devices: [water-1]
 fuel: fuel.csv
+water_discharge: [{id: drain-1, cadence: 30s}]
 """
 FUEL = """\
 from,to,fuel,liters,source_document,tank
@@ -52,6 +53,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
         ("water-1", "water", "fresh", "cooling"),
         ("water-2", "water", "fresh", "cooling"),
         ("rain-1", "water", "rain", "humidification"),
+        ("drain-1", "water", "discharge", ""),
         ("heat-1", "coolant", "", ""),
     ]
     assert site.utilities[0].cadence_seconds == 30.0
@@ -70,6 +72,7 @@ def test_check_shows_it(tmp_path: Path) -> None:
     text = check(written(tmp_path))
     assert "water water-1: fresh, for cooling" in text
     assert "water rain-1: rain, for humidification" in text
+    assert "water drain-1: given back" in text
     assert "reused heat heat-1" in text
     assert "fuel diesel: 180 L on paper" in text
     assert "fuel hvo: 20.5 L on paper" in text

@@ -168,7 +168,9 @@ class _Maker:
             gpus=conditions.fleet(fleet(lines)),
             tenants=lines,
             water_liters={name: one.value for name, one in found.water.items()},
-            water_discharge_liters=None,
+            water_discharge_liters=(
+                None if found.water_discharge is None else found.water_discharge.value
+            ),
             quality=quality,
             method=method,
             eu=eu_fields(found, self._site, retired),

@@ -48,8 +48,8 @@ class BookedInterval:
         claims: What each contract's plant gave.
         grid_direct: The grid's direct factor, g/kWh.
         grid_carbon_free: The grid's carbon-free part, 0..1.
-        water: Litres taken in by source: ``fresh``, ``reclaimed``, ``rain``; a missing key = no
-            meter of it, which is unknown too.
+        water: Litres taken in by source: ``fresh``, ``reclaimed``, ``rain``; and ``discharge``,
+            given back; a missing key = no meter of it, which is unknown too.
         heat_metered: Heat that is used outside has a meter.
         heat_reused: What it says, Wh.
     """

@@ -8,7 +8,7 @@ from typing import Final
 from rackwatt.collector.accounting.export import ExportRatio
 from rackwatt.collector.accounting.keyfigures import SIGNED_COVERAGE, Shares
 from rackwatt.collector.accounting.market import Market
-from rackwatt.collector.accounting.vocabulary import SERIES, Series, total
+from rackwatt.collector.accounting.vocabulary import SERIES, WATER_OUT, Series, total
 
 _SINK_NAMES: Final = {"campus": "campus", "export": "grid_export"}
 
@@ -115,6 +115,7 @@ class PeriodFigures:
         matched_by_contract: The first by contract.
         export: Export over own production, and the legal cap.
         water: Litres by source; a source without a meter is not there.
+        water_discharge: Litres given back; ``None``: they have no meter.
         heat_reused: Heat used outside; ``None``: it has no meter.
         losses_modelled: What transformers and lines lost that no meter sees; ``None``: the site
             names none.
@@ -163,6 +164,7 @@ class PeriodFigures:
     matched_by_contract: Mapping[str, float]
     export: ExportRatio
     water: Mapping[str, Figure] = field(default_factory=dict)
+    water_discharge: Figure | None = None
     heat_reused: Figure | None = None
     losses_modelled: Figure | None = None
     after_losses: Figure | None = None
@@ -172,6 +174,13 @@ class PeriodFigures:
     def water_liters(self) -> float | None:
         """Water of all sources; ``None`` without any meter, or if one is unknown."""
         return total([one.value for one in self.water.values()]) if self.water else None
+
+    @property
+    def _waters(self) -> Mapping[str, Figure]:
+        """Water by source and what is given back, as far as it has meters."""
+        if self.water_discharge is None:
+            return self.water
+        return {**self.water, WATER_OUT: self.water_discharge}
 
     @property
     def signable(self) -> bool:
@@ -209,7 +218,7 @@ class PeriodFigures:
             "heat_reused_watt_hours": None if self.heat_reused is None else self.heat_reused.value,
             "wue_liters_per_kilowatt_hour": self.wue.value,
             "water_liters": self.water_liters,
-            **{f"water_{source}_liters": one.value for source, one in self.water.items()},
+            **{f"water_{source}_liters": one.value for source, one in self._waters.items()},
             "carbon_free_energy_score_ratio": self.cfe_ratio.value,
             "export_ratio": self.export.ratio,
             "residual_ratio": self.residual_ratio.value,

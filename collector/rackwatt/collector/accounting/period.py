@@ -43,6 +43,7 @@ from rackwatt.collector.accounting.vocabulary import (
     SERIES,
     SINKS,
     SOURCES,
+    WATER_OUT,
     WATER_SOURCES,
 )
 
@@ -71,6 +72,7 @@ YEAR_MS: Final = 365 * DAY_MS
 """The PUE of anything shorter is an interim one."""
 
 _NOTHING_ELSE: Final = Outside()
+_GIVEN_BACK: Final = f"water:{WATER_OUT}"
 
 
 def period(
@@ -173,6 +175,7 @@ class _Books:
             matched_by_contract=claims.contracts,
             export=self._export(),
             water={n: self._sum(f"water:{n}") for n in WATER_SOURCES if f"water:{n}" in seen},
+            water_discharge=self._sum(_GIVEN_BACK) if _GIVEN_BACK in seen else None,
             heat_reused=self._sum("heat_reused") if "heat_reused" in seen else None,
             losses_modelled=self._sum("losses_modelled") if explained else None,
             after_losses=self._sum("after_losses") if explained else None,

@@ -14,6 +14,7 @@ from rackwatt.collector.accounting.vocabulary import (
     SERIES,
     SINKS,
     SOURCES,
+    WATER_OUT,
     WATER_SOURCES,
 )
 
@@ -79,7 +80,7 @@ TALLIES: Final[Mapping[str, tuple[str, ...]]] = {
     "residual_ratio": ("residual", "supplied"),
     "after_losses_ratio": ("after_losses", "supplied"),
     "export": ("sink:export", "production"),
-    **{f"water:{name}": (f"water:{name}",) for name in WATER_SOURCES},
+    **{f"water:{name}": (f"water:{name}",) for name in (*WATER_SOURCES, WATER_OUT)},
     "wue": ("water:fresh", "it"),
     "erf": ("heat_reused", "boundary"),
 }
@@ -184,7 +185,7 @@ def _values(intervals: Sequence[BookedInterval]) -> dict[str, list[float | None]
     for name in RENEWABLE:
         found[f"kept:{name}"] = [interval.kept(name) for interval in intervals]
         found[f"kept_mass:{name}"] = [interval.kept_mass(name) for interval in intervals]
-    for name in WATER_SOURCES:
+    for name in (*WATER_SOURCES, WATER_OUT):
         found[f"water:{name}"] = [interval.water.get(name) for interval in intervals]
     origins = [_origins(interval) for interval in intervals]
     for index, name in enumerate(_BY_ORIGIN):

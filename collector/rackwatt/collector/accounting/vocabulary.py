@@ -30,6 +30,9 @@ SINKS: Final = ("it", "cooling", "losses", "other", "campus", "charge", "export"
 WATER_SOURCES: Final = ("fresh", "reclaimed", "rain")
 """Where a data center's water comes from."""
 
+WATER_OUT: Final = "discharge"
+"""Water that it gives back."""
+
 UNKNOWN: Final = "unknown"
 UNMETERED: Final = "unmetered"
 

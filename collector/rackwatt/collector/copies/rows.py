@@ -22,7 +22,13 @@ from rackwatt.collector.accounting.vocabulary import (
     UNKNOWN,
     total,
 )
-from rackwatt.collector.ledger.journal import AFTER_LOSSES, HEAT_REUSED, LOSSES, WATER_LITERS
+from rackwatt.collector.ledger.journal import (
+    AFTER_LOSSES,
+    HEAT_REUSED,
+    LOSSES,
+    WATER_DISCHARGE,
+    WATER_LITERS,
+)
 from rackwatt.collector.store.base import Row
 
 BALANCE: Final = "energy_balance"
@@ -173,6 +179,7 @@ def _utilities(data: Mapping[str, Any]) -> dict[str, float | None]:
         WATER_LITERS: total(water.values()) if water else None,
         **{f"water_{source}_liters": liters for source, liters in water.items()},
         "wue_liters_per_kilowatt_hour": _finite(wue(water.get("fresh"), data["it"])),
+        **({WATER_DISCHARGE: data[WATER_DISCHARGE]} if WATER_DISCHARGE in data else {}),
         HEAT_REUSED: heat,
         "erf_ratio": _finite(erf(heat, data["boundary"])),
     }

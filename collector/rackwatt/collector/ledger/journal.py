@@ -27,11 +27,12 @@ from rackwatt.collector.ledger.dirty import HOUR
 from rackwatt.collector.ledger.records import INTERVAL_MS
 
 WATER_LITERS: Final = "water_liters"
+WATER_DISCHARGE: Final = "water_discharge_liters"
 HEAT_REUSED: Final = "heat_reused_watt_hours"
 LOSSES: Final = "losses_modelled"
 LOSSES_UNCERTAINTY: Final = "losses_modelled_uncertainty"
 AFTER_LOSSES: Final = "residual_after_losses"
-_UTILITIES: Final = (WATER_LITERS, HEAT_REUSED)
+_UTILITIES: Final = (WATER_LITERS, WATER_DISCHARGE, HEAT_REUSED)
 
 
 _NONE: Final[Mapping[str, Any]] = {}

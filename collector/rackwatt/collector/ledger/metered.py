@@ -28,9 +28,9 @@ from rackwatt.collector.accounting.power import Point
 from rackwatt.collector.accounting.registers import RegisterEvent
 from rackwatt.collector.accounting.residual import Measured, Sensitivities
 from rackwatt.collector.accounting.uncertainty import MeterClass
-from rackwatt.collector.accounting.vocabulary import HOUR_MS, total
+from rackwatt.collector.accounting.vocabulary import HOUR_MS, WATER_OUT, total
 from rackwatt.collector.ledger.inputs import Inputs
-from rackwatt.collector.ledger.journal import HEAT_REUSED, WATER_LITERS, Booking
+from rackwatt.collector.ledger.journal import HEAT_REUSED, WATER_DISCHARGE, WATER_LITERS, Booking
 from rackwatt.collector.ledger.sites import SiteBooks, cadence_ms
 from rackwatt.collector.ledger.upkeep import MAINTENANCE, Upkeep
 
@@ -217,20 +217,26 @@ class Metered:
     def _utilities(self, span: Span, index: int, start: int, flags: set[str]) -> dict[str, Any]:
         """Water by source and reused heat, of those that are metered; flag what is odd of them."""
         water: dict[str, list[float | None]] = {}
+        away: list[float | None] = []
         heat: list[float | None] = []
         for meter in self._site.utilities:
             if not meter.validity.holds(start):
                 continue
             name, channel = ("water", WATER) if meter.kind == "water" else ("heat", HEAT)
             energy = self._measured(Tap(name, meter.id, channel), span, index).energy
-            (water.setdefault(meter.source, []) if channel is WATER else heat).append(
-                energy.watt_hours
-            )
+            if channel is not WATER:
+                heat.append(energy.watt_hours)
+            elif meter.source == WATER_OUT:
+                away.append(energy.watt_hours)
+            else:
+                water.setdefault(meter.source, []).append(energy.watt_hours)
             if energy.estimated:
                 flags.add(f"{name}_estimated")
         found: dict[str, Any] = {}
         if water:
             found[WATER_LITERS] = {name: total(parts) for name, parts in water.items()}
+        if away:
+            found[WATER_DISCHARGE] = total(away)
         if heat:
             found[HEAT_REUSED] = total(heat)
         return found

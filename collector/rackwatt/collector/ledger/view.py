@@ -10,7 +10,14 @@ from rackwatt.collector.accounting.market import Certificate
 from rackwatt.collector.accounting.pue_meters import PueMeters
 from rackwatt.collector.accounting.rules import Rules
 from rackwatt.collector.accounting.uncertainty import MeterClass
-from rackwatt.collector.ledger.journal import HEAT_REUSED, LOSSES, WATER_LITERS, LedgerRow
+from rackwatt.collector.accounting.vocabulary import WATER_OUT
+from rackwatt.collector.ledger.journal import (
+    HEAT_REUSED,
+    LOSSES,
+    WATER_DISCHARGE,
+    WATER_LITERS,
+    LedgerRow,
+)
 from rackwatt.collector.ledger.sites import battery_parameters
 from rackwatt.collector.site import Site
 from rackwatt.collector.site.topology import FOR_EVER
@@ -59,10 +66,16 @@ def booked(row: LedgerRow) -> BookedInterval:
         claims=data.get("claims", {}),
         grid_direct=factors.get("direct"),
         grid_carbon_free=factors.get("carbon_free"),
-        water=data.get(WATER_LITERS, {}),
+        water=_water(data),
         heat_metered=HEAT_REUSED in data,
         heat_reused=data.get(HEAT_REUSED),
     )
+
+
+def _water(data: Mapping[str, Any]) -> Mapping[str, float | None]:
+    """Return the water taken in by source, and what is given back."""
+    taken: Mapping[str, float | None] = data.get(WATER_LITERS, {})
+    return {**taken, WATER_OUT: data[WATER_DISCHARGE]} if WATER_DISCHARGE in data else taken
 
 
 def _lifted(value: float | None) -> float | None:

@@ -3,8 +3,9 @@
 
 from pathlib import Path
 
+from rackwatt.collector.accounting.vocabulary import WATER_OUT
 from rackwatt.collector.site.loader import load_site
-from rackwatt.collector.site.topology import Site
+from rackwatt.collector.site.topology import Site, Utility
 from rackwatt.collector.site.utilities import liters_by_fuel
 from rackwatt.wire.clock import SYSTEM_CLOCK
 
@@ -43,11 +44,7 @@ def summary(site: Site, time_ms: int) -> str:
     lines += [
         f"contract {c.id}: {c.claim} ({c.kind}), metered by {c.meter}" for c in site.contracts
     ]
-    lines += [
-        f"water {u.id}: {u.source}, for {u.use}" if u.kind == "water" else f"reused heat {u.id}"
-        for u in site.utilities
-        if u.validity.holds(time_ms)
-    ]
+    lines += [_utility_line(u) for u in site.utilities if u.validity.holds(time_ms)]
     lines += _chain_lines(site)
     lines += [f"phase {p.id}: in service {p.in_service or 'not yet'}" for p in site.phases]
     lines += [f"commitment {c.id}: {c.kind}, due {c.due}, {c.source}" for c in site.commitments]
@@ -60,6 +57,14 @@ def summary(site: Site, time_ms: int) -> str:
         )
     lines += [f"default: {text}" for text in site.defaults]
     return "\n".join(lines)
+
+
+def _utility_line(utility: Utility) -> str:
+    if utility.kind != "water":
+        return f"reused heat {utility.id}"
+    if utility.source == WATER_OUT:
+        return f"water {utility.id}: given back"
+    return f"water {utility.id}: {utility.source}, for {utility.use}"
 
 
 def _chain_lines(site: Site) -> list[str]:

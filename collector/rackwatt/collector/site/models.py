@@ -151,6 +151,13 @@ class WaterModel(Dated):
     cadence: Duration | None = Field(default=None, gt=0, le=86400)
 
 
+class DischargeModel(Dated):
+    """A meter of water that is given back, a device of kind `water`."""
+
+    id: str
+    cadence: Duration | None = Field(default=None, gt=0, le=86400)
+
+
 class HeatModel(Dated):
     """A heat meter, a device of kind `coolant`, of what is used outside the data center."""
 
@@ -276,6 +283,7 @@ class SiteFile(_Model):
     settlement: SettlementModel | None = None
     certificates: Names = ()
     water: tuple[WaterModel, ...] = ()
+    water_discharge: tuple[DischargeModel, ...] = ()
     heat_reuse: tuple[HeatModel, ...] = ()
     fuel: Names = ()
     """CSV files with what gensets burnt, beside the site file."""

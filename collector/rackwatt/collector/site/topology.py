@@ -205,9 +205,9 @@ class Utility:
     kind: Literal["water", "coolant"]
     """As the device reports on the wire."""
     source: str = ""
-    """`fresh`, `reclaimed` or `rain`; "" of heat."""
+    """`fresh`, `reclaimed` or `rain`; `discharge`: given back; "" of heat."""
     use: str = ""
-    """`cooling`, `humidification` or `other`; "" of heat."""
+    """`cooling`, `humidification` or `other`; "" of heat and of what is given back."""
     cadence_seconds: float = 0.0
     """0: not stated."""
     validity: Validity = UNLIMITED

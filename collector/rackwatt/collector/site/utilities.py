@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Water, reused heat and fuel: what a site uses or gives beside electricity.
 
-`water` and `heat_reuse` name devices that agents read. No agent reads a tank: `fuel` names CSV
-files with what documents say, with columns `from,to,fuel,liters,source_document` and, where there
-are several tanks, `tank`. A line is a delivery or the difference of two dips; lines of one tank
-follow one another, also where nothing was burnt (0 litres).
+`water`, `water_discharge` and `heat_reuse` name devices that agents read. No agent reads a tank:
+`fuel` names CSV files with what documents say, with columns `from,to,fuel,liters,source_document`
+and, where there are several tanks, `tank`. A line is a delivery or the difference of two dips;
+lines of one tank follow one another, also where nothing was burnt (0 litres).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,10 @@ from typing import Final
 
 from rackwatt.collector.accounting.factors import shipped
 from rackwatt.collector.accounting.fuels import FuelLine
+from rackwatt.collector.accounting.vocabulary import WATER_OUT
 from rackwatt.collector.site.layout import Layout
 from rackwatt.collector.site.metering import MeterTable
-from rackwatt.collector.site.models import HeatModel, SiteFile, WaterModel
+from rackwatt.collector.site.models import DischargeModel, HeatModel, SiteFile, WaterModel
 from rackwatt.collector.site.problems import Problems
 from rackwatt.collector.site.tables import Cells, read_table
 from rackwatt.collector.site.topology import SITE_HALL, Placement, Utility, Validity
@@ -32,8 +33,9 @@ def utilities_of(
     """The meters of water and of heat; those that stand nowhere stand on the site."""
     result: list[Utility] = []
     virtual = {meter.id for meter in table.meters if meter.virtual}
-    sections: Mapping[str, Sequence[WaterModel | HeatModel]] = {
+    sections: Mapping[str, Sequence[WaterModel | DischargeModel | HeatModel]] = {
         "water": file.water,
+        "water_discharge": file.water_discharge,
         "heat_reuse": file.heat_reuse,
     }
     for section, models in sections.items():
@@ -58,10 +60,14 @@ def utilities_of(
     return tuple(result)
 
 
-def _utility(name: str, model: WaterModel | HeatModel, validity: Validity) -> Utility:
+def _utility(
+    name: str, model: WaterModel | DischargeModel | HeatModel, validity: Validity
+) -> Utility:
     cadence = model.cadence or 0.0
     if isinstance(model, HeatModel):
         return Utility(name, "coolant", cadence_seconds=cadence, validity=validity)
+    if isinstance(model, DischargeModel):
+        return Utility(name, "water", WATER_OUT, cadence_seconds=cadence, validity=validity)
     return Utility(name, "water", model.source, model.use, cadence, validity)
 
 

@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from math import floor
+from typing import Final
 
 from rackwatt.reports.parts import HallAir
 from rackwatt.reports.pdf.blocks import Align, Block, Card, Cards, Heading, Points, Table, Text
@@ -10,6 +11,10 @@ from rackwatt.reports.pdf.numbers import ticks, with_unit
 from rackwatt.reports.pdf.palette import SINKS
 from rackwatt.reports.pdf.summary import nothing
 from rackwatt.reports.pdf.teller import Teller
+
+_ALIGN: Final[tuple[Align, ...]] = (
+    "text", "number", "number", "number", "number", "number", "number", "number",
+)  # fmt: skip
 
 
 def weather(tell: Teller) -> list[Block]:
@@ -62,9 +67,8 @@ def thermal(tell: Teller) -> list[Block]:
     halls = found.halls if len(found.halls) > 1 else []
     rows = [_air(tell, tell.plain(one.hall), one) for one in halls]
     rows.append(_air(tell, words("conditions.all"), found.inlets))
-    numbers: list[Align] = ["number"] * (len(keys) - 1)
     head_row = tuple(words(f"conditions.{key}") for key in keys)
-    table = Table("", head_row, tuple(rows), ("text", *numbers),
+    table = Table("", head_row, tuple(rows), _ALIGN,
                   (1.6, 1.2, 1.1, 0.9, 0.9, 0.9, 1.1, 0.9), total=bool(halls))  # fmt: skip
     classes = tell.plain(", ".join(found.air_classes))
     return [head, table, Text(words("conditions.class", name=classes), note=True)]

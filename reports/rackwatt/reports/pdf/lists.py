@@ -101,6 +101,9 @@ def water(tell: Teller) -> list[Block]:
         (words.name("water", name), with_unit(liters, "L", words.language))
         for name, liters in report.water_liters.items()
     ]
+    away = report.water_discharge_liters
+    if away is not None:
+        rows.append((words("water.discharge"), with_unit(away, "L", words.language)))
     if not rows:
         return [head, nothing(tell, "no_data")]
     blocks: list[Block] = [
@@ -108,9 +111,7 @@ def water(tell: Teller) -> list[Block]:
         Table("", (words("table.source"), words("table.volume")), tuple(rows),
               ("text", "number"), (2.0, 1.0)),
     ]  # fmt: skip
-    return (
-        [*blocks, nothing(tell, "discharge")] if report.water_discharge_liters is None else blocks
-    )
+    return [*blocks, nothing(tell, "discharge")] if away is None else blocks
 
 
 def tenants(tell: Teller) -> list[Block]:

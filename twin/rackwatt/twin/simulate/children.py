@@ -26,6 +26,7 @@ from rackwatt.collector.ledger.attribution import Attributor
 from rackwatt.collector.ledger.basis import origin_of
 from rackwatt.collector.ledger.counters import CounterRecord
 from rackwatt.collector.ledger.records import GRACE_MS
+from rackwatt.collector.ledger.samples import SampleRecord
 from rackwatt.collector.site import Site, load_site
 from rackwatt.collector.store import (
     EmbeddedStore,
@@ -193,7 +194,8 @@ def _book(ledger: Ledger, message: Booking, number: int) -> None:
         for time_ms, row in zip(message.counter_times_ms, message.counters.tolist(), strict=True)
         for gpu, value in zip(message.gpus, row, strict=True)
     ]
-    ledger.apply(records, number, _CURSOR, counters)
+    samples = [SampleRecord(*each, each[2]) for each in message.samples]
+    ledger.apply(records, number, _CURSOR, counters, samples)
 
 
 # --- the store ---------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from rackwatt.twin.simulate.instruments import Reading
 from rackwatt.twin.simulate.pieces import Array, Piece
+from rackwatt.twin.simulate.sampling import Sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Booking:
         gpus: Whose counters.
         counters: times x GPUs, Wh.
         close_ms: The present once these have come.
+        samples: Of inlets and GPUs.
     """
 
     times_ms: Sequence[int]
@@ -27,6 +29,7 @@ class Booking:
     gpus: Sequence[str]
     counters: Array
     close_ms: int
+    samples: Sequence[Sampled] = ()
 
 
 @dataclass(frozen=True, slots=True)

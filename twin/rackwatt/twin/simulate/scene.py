@@ -2,7 +2,7 @@
 """An hour of the simulated site, as the ledger and the store get to see it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -25,6 +25,7 @@ from rackwatt.twin.simulate.pieces import (
     minute_piece,
     raw_piece,
 )
+from rackwatt.twin.simulate.sampling import sampled
 from rackwatt.twin.simulate.span import HOUR_MS, MINUTE_MS, SimulatedSpan
 from rackwatt.twin.simulate.wiring import Columns
 from rackwatt.twin.spec import TwinSpec
@@ -120,6 +121,8 @@ class Scene:
         readings = self.instruments.read(start_ms, minutes.energies, minutes.steps, minutes.stock)
         counters = self._counters(minutes.gpus.energy + self._offsets)
         booking = self._booking(minutes.ends_ms, readings, counters, end_ms)
+        devices = [gpu.device for gpu in self.gpus]
+        booking = replace(booking, samples=sampled(self.site, minutes, self._index, devices))
         return Hour(minutes, booking, Filling(self._pieces(minutes, readings, counters)))
 
     def _counters(self, watt_hours: Array) -> Array:

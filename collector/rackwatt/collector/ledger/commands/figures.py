@@ -12,11 +12,12 @@ from rackwatt.collector.accounting.figures import Figure, PeriodFigures
 from rackwatt.collector.accounting.period import figures, ups_open_at
 from rackwatt.collector.accounting.rules import Outside, Rules
 from rackwatt.collector.ledger.by_meter import MeterSums
-from rackwatt.collector.ledger.journal import HEAT_REUSED, WATER_LITERS, LedgerRow
+from rackwatt.collector.ledger.journal import HEAT_REUSED, WATER_DISCHARGE, WATER_LITERS, LedgerRow
 from rackwatt.collector.ledger.view import booked
 
 T = TypeVar("T")
-_NAMES: Final = {"scope_2_location": "scope_2", "heat_reused": HEAT_REUSED}
+_NAMES: Final = {"scope_2_location": "scope_2", "heat_reused": HEAT_REUSED,
+          "water_discharge": WATER_DISCHARGE}  # fmt: skip
 """What a row of the ledger calls a figure."""
 
 
@@ -125,6 +126,7 @@ def as_dict(line: Line) -> dict[str, Any]:
     del found["start_ms"], found["end_ms"], found["shares_coverage"]
     if water := found.pop("water"):
         found[WATER_LITERS] = water
+    found.pop("water_discharge", None)
     found.pop("heat_reused", None)  # not metered: not there, as in a row
     shares = period.shares
     found["shares"] = {one.name: getattr(shares, one.name) for one in fields(shares)}
