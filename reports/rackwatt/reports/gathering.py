@@ -11,10 +11,11 @@ from rackwatt.collector.accounting.booked import BookedInterval
 from rackwatt.collector.accounting.calendar import Span, spans
 from rackwatt.collector.accounting.claims import HourMatch, hour_of
 from rackwatt.collector.accounting.figures import PeriodFigures
+from rackwatt.collector.accounting.keyfigures import REPORTED_COVERAGE
 from rackwatt.collector.accounting.period import UPS_REST_MS, figures, hour_matches, ups_open_at
 from rackwatt.collector.accounting.rules import Outside, Rules
 from rackwatt.collector.accounting.sums import ExactSum
-from rackwatt.collector.accounting.vocabulary import HOUR_MS
+from rackwatt.collector.accounting.vocabulary import HOUR_MS, total
 from rackwatt.collector.ledger.by_meter import MeterSums
 from rackwatt.collector.ledger.journal import LedgerRow
 from rackwatt.collector.ledger.view import booked
@@ -49,6 +50,9 @@ class Gathered:
         days: Local days in which something is booked.
         whole: All of it.
         matches: Claims of whole UTC hours, where the site has contracts.
+        claimed: What contracts' plants gave, Wh, by contract: of the hours that are known.
+        claims_known: How many hours these are, by contract.
+        claims_hours: How many hours have a claim.
         entry: The last entry of the journal that is in it.
         causes: Restated intervals by cause and author.
         estimated: Load of intervals in which energy was estimated, Wh.
@@ -62,6 +66,9 @@ class Gathered:
     hours: list[Part] = field(default_factory=list)
     days: list[Part] = field(default_factory=list)
     matches: dict[int, HourMatch] = field(default_factory=dict)
+    claimed: dict[str, ExactSum] = field(default_factory=dict)
+    claims_known: Counter[str] = field(default_factory=Counter)
+    claims_hours: int = 0
     entry: int = 0
     causes: Counter[tuple[str, str]] = field(default_factory=Counter)
     estimated: ExactSum = field(default_factory=ExactSum)
@@ -81,6 +88,21 @@ class Gathered:
             by_meter=part.meters.over(span.start_ms, span.end_ms),
         )
         return figures(part.sums, rules, outside)
+
+    def given(self, contract: str) -> float | None:
+        """What a contract's plant gave, Wh; ``None`` where less than 95 % of it is known."""
+        known = self.claims_known[contract]
+        if not self.claims_hours or known < REPORTED_COVERAGE * self.claims_hours:
+            return None
+        return self.claimed[contract].value
+
+    def take_claims(self, other: "Gathered") -> None:
+        """Add another span's claims, matched and given."""
+        self.matches |= other.matches
+        for name, part in other.claimed.items():
+            self.claimed.setdefault(name, ExactSum()).merge(part)
+        self.claims_known += other.claims_known
+        self.claims_hours += other.claims_hours
 
 
 Rows = Callable[[int, int], Iterator[LedgerRow]]
@@ -192,3 +214,10 @@ def _match(
         cut = start < span.start_ms or start + HOUR_MS > span.end_ms
         members = [booked(row) for row in rows(start, start + HOUR_MS)] if cut else inside
         found.matches |= hour_matches(members)
+        found.claims_hours += 1
+        for name in {name for one in inside for name in one.claims}:
+            given = total(one.claims.get(name, 0.0) for one in inside)
+            if given is not None:
+                # A plant that draws its own needs at night gives nothing: nobody owes a claim.
+                found.claimed.setdefault(name, ExactSum()).extend([max(given, 0.0)])
+                found.claims_known[name] += 1

@@ -163,7 +163,7 @@ class _Maker:
                 self._site, self._span, self._energies(whole.whole), self._last_day()
             ),
             terms=terms_of(self._site, self._span),
-            carbon=carbon_of(found, self._site, self._span),
+            carbon=carbon_of(found, self._site, self._span, whole.given),
             invoices=invoices,
             gpus=conditions.fleet(fleet(lines)),
             tenants=lines,
@@ -208,7 +208,7 @@ class _Maker:
         for month in months:
             found.whole.sums.merge(month.whole.sums)
             found.whole.meters.merge(month.whole.meters)
-            found.matches |= month.matches
+            found.take_claims(month)
             found.causes += month.causes
             found.estimated.merge(month.estimated)
             found.load.merge(month.load)

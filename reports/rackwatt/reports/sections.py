@@ -124,8 +124,17 @@ def invoice_lines(acts: Iterable[Act], span: Span, site: Site) -> list[InvoiceLi
     ]
 
 
-def carbon_of(found: PeriodFigures, site: Site, span: Span) -> Carbon:
-    """Carbon both ways, with the certificates and contracts behind it."""
+def carbon_of(
+    found: PeriodFigures, site: Site, span: Span, given: Callable[[str], float | None]
+) -> Carbon:
+    """Carbon both ways, with the certificates and contracts behind it.
+
+    Args:
+        found: The period's figures.
+        site: The site.
+        span: The period.
+        given: What the plant of a contract gave, Wh.
+    """
     market = found.market
     return Carbon(
         scope_1_grams=found.scope_1.value,
@@ -140,12 +149,14 @@ def carbon_of(found: PeriodFigures, site: Site, span: Span) -> Carbon:
         rest_watt_hours=market.rest,
         sold_watt_hours=market.sold,
         excludes=EXCLUDES,
-        contracts=_contracts(found, site, span),
+        contracts=_contracts(found, site, span, given),
         certificates=certificate_lines(site, span),
     )
 
 
-def _contracts(found: PeriodFigures, site: Site, span: Span) -> list[ContractLine]:
+def _contracts(
+    found: PeriodFigures, site: Site, span: Span, given: Callable[[str], float | None]
+) -> list[ContractLine]:
     lines: dict[str, ContractLine] = {}
     for one in site.contracts:
         if one.validity.start_ms < span.end_ms and one.validity.end_ms > span.start_ms:
@@ -153,7 +164,7 @@ def _contracts(found: PeriodFigures, site: Site, span: Span) -> list[ContractLin
                 id=one.id,
                 kind=one.kind,
                 source=str(one.claim),
-                claimed_watt_hours=None,
+                claimed_watt_hours=given(one.id),
                 matched_watt_hours=found.matched_by_contract.get(one.id, 0.0),
             )
     return list(lines.values())
