@@ -55,6 +55,8 @@ def _custom(item: Manifest) -> None:
         assert ends
         assert all(end["path"] == "/metrics" and end["port"] for end in ends)
         assert spec["selector"]["matchLabels"]
+        # Pods are asked by address: a certificate must be held against a name.
+        assert all("serverName" in end["tlsConfig"] for end in ends if end.get("scheme") == "https")
 
 
 def test_all_dashboards_and_alerts_are_in_it() -> None:
@@ -157,6 +159,26 @@ def test_typos_are_refused(path: str, value: str) -> None:
         (
             [*SITE, "--set", "collector.shards[0].name=a,collector.shards[1].name=b"],
             "a shard without 'halls' takes all of them",
+        ),
+        (
+            [
+                *SITE,
+                "--set",
+                "collector.shards[0].name=a,collector.shards[0].halls={x}",
+                "--set",
+                "collector.shards[1].name=b,collector.shards[1].halls={x}",
+            ],
+            "hall x is in a and in b",
+        ),
+        (
+            [
+                *SITE,
+                "--set",
+                "collector.shards[0].name=a,collector.shards[0].halls={x}",
+                "--set",
+                "gpuAgents.enabled=true",
+            ],
+            "no shard takes hall hall-a",
         ),
         (
             [*SITE, "--set", "collector.shards[0].name=a,collector.shards[0].passwordSecret=p"],

@@ -99,6 +99,18 @@ def _selects(selector: Manifest, labels: Manifest) -> bool:
     )
 
 
+def test_the_campus_reaches_influxdbs_pods() -> None:
+    """A policy looks behind the Service: its pods have a port of their own."""
+    allowed = {
+        port["port"]
+        for item in manifests(rendered("tetouan"))
+        if item["kind"] == "NetworkPolicy" and item["metadata"]["name"] == "rackwatt-collector"
+        for rule in item["spec"]["egress"]
+        for port in rule.get("ports", ())
+    }
+    assert allowed == {53, 8086, 8883}
+
+
 def test_mounts_and_volumes_belong_together(objects: list[Manifest]) -> None:
     claims = {
         f"data-{item['metadata']['name']}-0" for item in objects if item["kind"] == "StatefulSet"

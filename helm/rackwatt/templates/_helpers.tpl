@@ -113,6 +113,14 @@ spec:
 {{- end -}}
 {{- end }}
 
+{{/* The ports that pods have: policies look behind Services. */}}
+{{- define "rackwatt.brokerPort" -}}
+{{- .Values.broker.podPort | default (include "rackwatt.port" .Values.broker.url) -}}
+{{- end }}
+{{- define "rackwatt.influxPort" -}}
+{{- .Values.influx.podPort | default (include "rackwatt.port" .Values.influx.url) -}}
+{{- end }}
+
 {{/* Arguments, mounts and volumes of InfluxDB, for collectors and the accountant. */}}
 {{- define "rackwatt.influxArguments" -}}
 {{- with .Values.influx }}

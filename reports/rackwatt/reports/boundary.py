@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from itertools import pairwise
 from math import fsum
 from typing import Any, Final
 
@@ -42,6 +43,22 @@ def not_in_service(site: Site, span: Span) -> list[str]:
                 if meter is not None and not meter.virtual and meter.state != "in_service":
                     found.add(part.meter_id)
     return sorted(found)
+
+
+def holes_of(site: Site, span: Span) -> list[tuple[str, int, int]]:
+    """Where no meter stands for a role between two times at which some do: role, begin, end.
+
+    What flowed then is in no figure of the role, and looks like 0. A role that begins or ends
+    within the span has none: a plant that is new, or gone.
+    """
+    edges = [*times_of(site, span), span.end_ms]
+    there = [(start, end, set(site.terms_at(start).roles)) for start, end in pairwise(edges)]
+    found: list[tuple[str, int, int]] = []
+    for role in sorted({str(one) for _, _, roles in there for one in roles}):
+        having = [index for index, (_, _, roles) in enumerate(there) if role in roles]
+        missing = [at for at in range(having[0], having[-1]) if at not in set(having)]
+        found += [(role, there[at][0], there[at][1]) for at in missing]
+    return found
 
 
 def meter_lines(

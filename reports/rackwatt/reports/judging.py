@@ -107,6 +107,18 @@ def meter_reasons(absent: Sequence[str]) -> list[Reason]:
     return [reason("meters", text, meters=named, count=float(len(absent)))]
 
 
+def hole_reasons(holes: Sequence[tuple[str, str, str]]) -> list[Reason]:
+    """Say where no meter stands for a role: the role, from when, until when."""
+    return [
+        reason(
+            "meter_hole",
+            f"no meter stands for {role} from {start} to {end}: what flowed then is in no figure",
+            role=role, start=start, end=end,
+        )
+        for role, start, end in holes
+    ]  # fmt: skip
+
+
 def tenant_notes(lines: Sequence[TenantLine]) -> list[Reason]:
     """Say which tenants have no name, and what an incomplete statement lacks."""
     found = []

@@ -18,7 +18,7 @@ from rackwatt.collector.ledger.records import INTERVAL_MS
 from rackwatt.collector.ledger.view import rules_of
 from rackwatt.collector.site import Site
 from rackwatt.reports.books import BooksAt
-from rackwatt.reports.boundary import meter_lines, not_in_service, terms_of
+from rackwatt.reports.boundary import holes_of, meter_lines, not_in_service, terms_of
 from rackwatt.reports.comparing import Compare, comparing
 from rackwatt.reports.conditions import ConditionSpans
 from rackwatt.reports.document import Report
@@ -26,6 +26,7 @@ from rackwatt.reports.gathering import Asked, Gathered, Part, gather
 from rackwatt.reports.judging import (
     clock_notes,
     coverage_reasons,
+    hole_reasons,
     invoice_reasons,
     meter_reasons,
     month_states,
@@ -144,6 +145,7 @@ class _Maker:
             *coverage_reasons(coverage, found.flat()),
             *invoice_reasons(invoices),
             *meter_reasons(absent),
+            *hole_reasons(self._holes()),
             *(reason("factor_missing", text, what=text) for text in missing),
         ]
         return Report(
@@ -229,6 +231,13 @@ class _Maker:
         found = compare(label)
         self._entry = max(self._entry, found.entry)
         return found.comparison
+
+    def _holes(self) -> list[tuple[str, str, str]]:
+        zone = self._zone
+        return [
+            (role, stamp(start, zone), stamp(end, zone))
+            for role, start, end in holes_of(self._site, self._span)
+        ]
 
     def _energies(self, part: Part) -> Mapping[str, Mapping[str, float]]:
         return part.meters.over(part.span.start_ms, part.span.end_ms) or {}
