@@ -80,15 +80,20 @@ class Watcher:
         return fsum(values) / len(values)
 
 
-def now_shows(bucket: InfluxBucket) -> dict[str, tuple[int, float]]:
-    """Panel and series of the dashboard "Now" to the minute and the value that it shows."""
+def now_shows(bucket: InfluxBucket, start_ms: int) -> dict[str, tuple[int, float]]:
+    """Panel and series of the dashboard "Now" to the minute and the value that it shows.
+
+    Of the minutes from `start_ms` on: in the books' first one meters begin one after the other, the
+    site's own and the racks' seconds apart, and its PUE is that of no minute.
+    """
     board = json.loads(as_text(BOARD.edition("en")[0]))
     end_ms = round(time.time() * 1000)
     found: dict[str, tuple[int, float]] = {}
     for panel in board["panels"]:
         for target in panel.get("targets", ()):
             if panel.get("timeFrom") and "query" in target:
-                text = influx_text(target["query"], Range(end_ms - 6 * 3_600_000, end_ms), panel,
+                text = influx_text(target["query"], Range(start_ms, end_ms),
+                                   {**panel, "timeFrom": ""},
                                    {"site": "demo"}, {"site": None})  # fmt: skip
                 for row in bucket.query_influxql(text):
                     value = row.get("last", row.get("sum_sum"))
@@ -100,12 +105,16 @@ def now_shows(bucket: InfluxBucket) -> dict[str, tuple[int, float]]:
 
 def agree(whole: Whole, bucket: InfluxBucket, watcher: Watcher) -> None:
     """What "Now" shows is what /metrics said: the shares of that minute, the PUE of its window."""
-    shown = now_shows(bucket)
+    first = bucket.query_influxql("SELECT load_watt_hours FROM site_figures LIMIT 1")[0]["time"]
+    shown = now_shows(bucket, first + 60_000)
     pue = whole.value("rackwatt_pue_ratio", window="15m")
     assert shown["PUE, interim (15 min)"][1] == pytest.approx(pue, abs=0.02)
     for title in SHARES:
         minute, value = shown[title]
-        assert value == pytest.approx(watcher.mean(title, minute), rel=0.05), title
+        # Two points of a share, which are 13 g/kWh where the rest is the grid: the live figures are
+        # means of other seconds, and a small share makes a large ratio of them.
+        close = 13.0 if "intensity" in title else 0.02
+        assert value == pytest.approx(watcher.mean(title, minute), rel=0.05, abs=close), title
 
 
 def test_influxdb_holds_what_was_sent(
@@ -130,9 +139,9 @@ def test_influxdb_holds_what_was_sent(
             )
             assert whole.value("rackwatt_store_up") == 1
             wait_for(
-                "a minute's balance",
-                lambda: rollups.count("energy_balance", "energy_watt_hours"),
-                200,
+                "two minutes' balance",
+                lambda: rollups.count("site_figures", "load_watt_hours") >= 2,
+                260,
             )
             wait_for("minutes of power", lambda: rollups.count("power_1m", "power_watts"), 90)
             agree(whole, rollups, watcher)
